@@ -1,0 +1,4 @@
+"""Base images: a reference, resolved to a digest, a manifest and a config. Their layers are never pulled for a build.
+
+In: a reference and a platform. Out: `Base`. Start reading at `base.py`.
+"""

@@ -1,0 +1,26 @@
+"""The verbs of the command line, one file each. `VERBS` is the table that `ci.__main__` builds the command from.
+
+In: arguments and a `Console`. Out: an exit code (docs/errors.md). Start reading at `build.py`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """A verb (`build`) or a noun and its verb (`config show`). The module is imported when the verb is used."""
+
+    words: str
+    module: str
+    summary: str
+
+
+VERBS = (
+    Verb("build", "buildkit.commands.build", "turn a commit into an image and send it where it goes"),
+    Verb("explain", "buildkit.commands.explain", "say what a build would do, layer by layer, and write nothing"),
+    Verb("check", "buildkit.commands.check", "compute an image again from git and compare"),
+    Verb("inspect", "buildkit.commands.inspect", "describe an image wherever it is"),
+    Verb("copy", "buildkit.commands.copy", "copy an image from one place to another, as it is"),
+    Verb("config show", "buildkit.commands.config_show", "show every setting, its value and where it came from"),
+)

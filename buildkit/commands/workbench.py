@@ -1,0 +1,138 @@
+"""What the verbs set up before they call the library: repository, settings, cache, registries."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from buildkit.build import Bench
+from buildkit.cache import Cache, NoCache, ReadOnlyCache
+from buildkit.commands.options import settings_of
+from buildkit.config.holds import parse_holds
+from buildkit.config.places import left_to_protected, resolve_places
+from buildkit.config.toml import FILE_LIMIT, PYPROJECT, TREESHIP_TOML
+from buildkit.config.user import read_user_file
+from buildkit.config.values import Holds, Places, Resolved, SettingsFiles
+from buildkit.endpoints import Traffic
+from buildkit.errors import TreeshipError
+from buildkit.git.commit import Commit
+from buildkit.git.protected import protected_tip
+from buildkit.git.remote import is_url, open_remote
+from buildkit.git.repository import Repository
+from buildkit.lfs.lazy import LazyLfs
+from buildkit.terminal import Console
+from buildkit.transports import Connect
+
+if TYPE_CHECKING:
+    from buildkit.registry.registries import Registries
+
+
+class Workbench(NamedTuple):
+    """A verb's inputs, resolved."""
+
+    bench: Bench
+    commit: Commit
+    holds: Holds
+    resolved: Resolved
+    traffic: Traffic
+
+    @property
+    def places(self) -> Places:
+        """Where things go and what is trusted."""
+        return self.resolved.places
+
+
+@contextmanager
+def network(places: Places, console: Console, traffic: Traffic) -> Iterator[Connect]:
+    """The registry clients of this run; nothing of them is loaded before one is asked for."""
+    opened: list[Registries] = []
+
+    def connect() -> Registries:
+        if not opened:
+            from buildkit.registry.options import RegistryOptions
+            from buildkit.registry.registries import Registries
+
+            options = RegistryOptions(
+                insecure=frozenset(places.insecure),
+                ca_file=places.ca_file,
+                timeout_seconds=places.timeouts_read,
+                parallel=places.jobs,
+            )
+            opened.append(Registries(options, traffic, console.progress(), environ=console.environ))
+        return opened[0]
+
+    try:
+        yield connect
+    finally:
+        for registries in opened:
+            registries.close()
+
+
+@contextmanager
+def workbench(
+    arguments: argparse.Namespace, console: Console, *, writes: bool = True, remembers: bool = True
+) -> Iterator[Workbench]:
+    """Open what `arguments` name. `writes`: whether the cache may be added to; `remembers`: whether it is used."""
+    flags = settings_of(arguments)
+    user_file = read_user_file(console.environ)
+    resolved = resolve_places(flags, console.environ, user_file)
+    traffic = Traffic()
+    with ExitStack() as stack:
+        repository, name = _open(resolved.places, arguments.commit or "HEAD")
+        stack.callback(repository.close)
+        commit = repository.commit(name)
+        holds = _holds(repository, commit, resolved.places, flags)
+        if _needs_protected(left_to_protected(flags, console.environ, user_file), holds):
+            resolved = resolve_places(flags, console.environ, user_file, _protected(repository, holds, console))
+        for ignored in (*holds.ignored, *resolved.ignored):
+            console.note(str(ignored))
+        connect = stack.enter_context(network(resolved.places, console, traffic))
+        cache = _cache(resolved.places, writes=writes, remembers=remembers)
+        lfs = LazyLfs(repository, resolved.places)
+        bench = Bench(repository, cache, connect, lfs, console.progress(), console.note)
+        yield Workbench(bench, commit, holds, resolved, traffic)
+
+
+def _open(places: Places, commit: str) -> tuple[Repository, str]:
+    if is_url(places.repo):
+        return open_remote(places.repo, commit, Path(places.cache))
+    return Repository(places.repo or "."), commit
+
+
+def _holds(repository: Repository, commit: Commit, places: Places, flags: dict[str, object]) -> Holds:
+    holds = parse_holds(settings_files(repository, commit).files, f"commit {commit.oid[:12]}")
+    base, platforms = flags.get("base") or "", flags.get("platforms") or ()
+    assert isinstance(base, str)
+    assert isinstance(platforms, (list, tuple))
+    return holds.variant(places.variant).override(base=base, platforms=tuple(platforms))
+
+
+def settings_files(repository: Repository, commit: Commit, origin: str = "") -> SettingsFiles:
+    """The settings files of a commit, as far as it has them; too large ones are refused before they are read."""
+    found = ((name, repository.small_file(commit.tree, name, FILE_LIMIT)) for name in (TREESHIP_TOML, PYPROJECT))
+    return SettingsFiles(origin or f"commit {commit.oid[:12]}", {name: data for name, data in found if data is not None})
+
+
+def _needs_protected(left: frozenset[str], holds: Holds) -> bool:
+    return "to" in left or ("lfs.url" in left and bool(holds.lfs_include))
+
+
+def _protected(repository: Repository, holds: Holds, console: Console) -> SettingsFiles | None:
+    """What the protected branch says. A remote that cannot be reached matters only to who counts on it."""
+    try:
+        tip = protected_tip(repository)
+    except TreeshipError as error:
+        if any(ignored.key in ("to", "lfs.url") for ignored in holds.ignored):
+            raise
+        console.note(f"the protected branch was not read: {error.what}")
+        return None
+    return settings_files(repository, tip.commit, tip.origin) if tip else None
+
+
+def _cache(places: Places, *, writes: bool, remembers: bool) -> Cache:
+    if not remembers or not places.reuse_enabled:
+        return NoCache()
+    return Cache(Path(places.cache)) if writes else ReadOnlyCache(Path(places.cache))

@@ -1,0 +1,117 @@
+"""The one place that starts git: argv lists, a scrubbed environment, stderr kept for the error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from buildkit.errors import InvalidInput, NotFound, TreeshipError, Unavailable
+
+# Of the GIT_* variables only those that say how to reach a remote survive: the others (GIT_DIR, GIT_INDEX_FILE,
+# GIT_OBJECT_DIRECTORY, …) are set inside hooks and would silently name another repository.
+_KEPT = frozenset({
+    "GIT_ALLOW_PROTOCOL", "GIT_ASKPASS", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH",
+    "GIT_HTTP_PROXY_AUTHMETHOD", "GIT_PROXY_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO",
+    "GIT_SSL_CERT", "GIT_SSL_KEY", "GIT_SSL_NO_VERIFY",
+})  # fmt: skip
+_SET = {
+    # A replace ref or a graft makes one commit id mean two trees: an image must not depend on who built it.
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_LFS_SKIP_SMUDGE": "1",
+    "LC_ALL": "C",
+}
+
+
+Settings = Sequence[tuple[str, str]]
+"""Git settings for one process, by way of its environment: arguments can be read by every user of the machine."""
+
+
+def environment(settings: Settings = (), source: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment that git runs in."""
+    kept = {
+        name: value
+        for name, value in source.items()
+        if not name.startswith("GIT_") or name in _KEPT or name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
+    }
+    return kept | _SET | _configured(settings, kept)
+
+
+def _configured(settings: Settings, kept: Mapping[str, str]) -> dict[str, str]:
+    first = int(kept.get("GIT_CONFIG_COUNT") or 0) if settings else 0
+    added = {"GIT_CONFIG_COUNT": str(first + len(settings))} if settings else {}
+    for number, (name, value) in enumerate(settings, first):
+        added |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return added
+
+
+def start(directory: str, arguments: Sequence[str], settings: Settings = ()) -> subprocess.Popen[bytes]:
+    """A git process with pipes on its three standard streams."""
+    try:
+        return subprocess.Popen(
+            ["git", "-C", directory, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(settings),
+            bufsize=0,
+        )
+    except FileNotFoundError:
+        raise InvalidInput("git is not installed", "install git 2.39 or later and put it on PATH") from None
+
+
+def run(
+    directory: str,
+    arguments: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    timeout: float = 900.0,
+    settings: Settings = (),
+) -> bytes:
+    """The standard output of a git command. Raises what `failure` makes of its stderr; `timeout` in seconds."""
+    with start(directory, arguments, settings) as process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise Unavailable(f"git {arguments[0]} took more than {timeout:.0f} s", "try again") from None
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise failure(directory, stderr)
+    return stdout
+
+
+def failure(directory: str, stderr: bytes) -> TreeshipError:
+    """The error behind what git said on stderr."""
+    text = redact(stderr.decode(errors="replace").strip())
+    lower = text.lower()
+    where = redact(directory)
+    if "dubious ownership" in lower:
+        return InvalidInput(
+            f"git refuses {where}: it belongs to another user",
+            f"git config --global --add safe.directory {Path(directory).absolute()}",
+        )
+    if "not a git repository" in lower or "cannot change to" in lower:
+        return InvalidInput(f"not a git repository: {where}", "give one with --repo, or run inside one")
+    if any(sign in lower for sign in ("could not resolve host", "connection", "timed out", "early eof", "hung up")):
+        return Unavailable(f"git could not reach the remote: {text}", "check the network and try again")
+    if "no space left" in lower:
+        return Unavailable(f"git: the disk is full: {text}", "free some space and try again")
+    if any(sign in lower for sign in ("does not exist", "not found", "does not appear to be a git")):
+        return NotFound(f"git: {text}", "check the repository's address and your access to it")
+    return InvalidInput(f"git failed: {text or 'without a message'}", "run `git fsck` there if it looks damaged")
+
+
+def redact(text: str) -> str:
+    """Without the credentials that URLs may carry, and without control characters."""
+    if "://" in text:
+        import re
+
+        text = re.sub(r"(\w[\w+.-]*://)[^\s/@]*(?::[^\s/@]*)?@", r"\1", text)
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)[:2000]

@@ -1,0 +1,104 @@
+"""Repositories by URL: a bare, blobless, depth-1 clone in the cache, which later builds of the same URL add to.
+
+The user's credentials in a URL are taken out of it and handed to git through its environment: arguments can be
+read by every user of the machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from buildkit.errors import InvalidInput
+from buildkit.git import process
+from buildkit.git.repository import Repository
+
+_SCHEMES = ("https://", "http://", "ssh://", "git://", "file://")
+# user@host:path, but neither a Windows drive nor a path that has a colon somewhere.
+_SCP = re.compile(r"[\w.-]+@[\w.-]+:(?!//).+")
+_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class Remote(NamedTuple):
+    """A URL without its credentials, and these as git settings for the environment."""
+
+    url: str
+    settings: tuple[tuple[str, str], ...]
+
+
+def is_url(repository: str) -> bool:
+    """Whether `--repo` names a remote rather than a folder."""
+    return repository.startswith(_SCHEMES) or bool(_SCP.fullmatch(repository))
+
+
+def open_remote(url: str, commit: str, cache: Path) -> tuple[Repository, str]:
+    """The cached clone with `commit` (a branch, tag or full id; HEAD by default) in it, and that commit's id.
+
+    Raises NotFound where the remote has no such commit, Unavailable where it cannot be reached.
+    """
+    remote = split_credentials(url)
+    directory = cache / "repositories" / sha256(remote.url.encode()).hexdigest()[:32]
+    with _lock(directory):
+        _prepare(directory, remote)
+        repository = Repository(directory, remote.settings)
+        if _FULL_ID.fullmatch(commit) and repository.find_commit(commit):
+            return repository, commit
+        return repository, _fetch(repository, commit)
+
+
+def split_credentials(url: str) -> Remote:
+    """Take user and password out of an http URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return Remote(url, ())
+    userinfo, _, host = parts.netloc.rpartition("@")
+    clean = urlunsplit(parts._replace(netloc=host))
+    user, _, password = userinfo.partition(":")
+    token = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return Remote(clean, ((f"http.{parts.scheme}://{host}/.extraHeader", f"Authorization: Basic {token}"),))
+
+
+def _prepare(directory: Path, remote: Remote) -> None:
+    if (directory / "HEAD").exists():
+        return
+    process.run(str(directory.parent), ["init", "-q", "--bare", str(directory)])
+    for name, value in (
+        ("remote.origin.url", remote.url),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.partialclonefilter", "blob:none"),
+        ("core.repositoryformatversion", "1"),
+        ("extensions.partialclone", "origin"),
+    ):
+        process.run(str(directory), ["config", name, value])
+
+
+def _fetch(repository: Repository, commit: str) -> str:
+    if commit.startswith("-") or any(c in commit for c in "\n\0:^~?*[\\ "):
+        raise InvalidInput(
+            f"{commit!r} cannot be asked of a remote", "with a URL, name a branch, a tag or a full commit id"
+        )
+    # One ref for each name, so that two builds of different commits do not fetch over each other.
+    ref = "refs/treeship/" + sha256(commit.encode()).hexdigest()[:32]
+    arguments = ["fetch", "-q", "--depth=1", "--filter=blob:none", "--no-tags", "--no-write-fetch-head",
+                 "--no-auto-gc", "--recurse-submodules=no", "origin", f"+{commit}:{ref}"]  # fmt: skip
+    repository.run(arguments)
+    return repository.commit(ref).oid
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(f"{directory}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

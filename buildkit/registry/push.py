@@ -1,0 +1,129 @@
+"""`Sink` for a registry: blobs in parallel, then manifests (children first), the tags last.
+
+1. Nothing at all where a look-up in this run showed every tag at the digest already.
+2. Each blob not known to be there: HEAD; else a mount from another repository of the same host; else POST and PUT.
+3. Child manifests by digest.
+4. The last document under each tag. Where the registry misses a blob that was believed to be there, those blobs are
+   sent for real, and the manifest once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from buildkit.endpoints import Action, Blob, Progress, Publication, Receipt
+from buildkit.image.digest import Digest
+from buildkit.image.manifest import Document
+from buildkit.registry import errors
+from buildkit.registry.client import Repository
+from buildkit.registry.options import Clock, RegistryOptions
+from buildkit.registry.parallel import each
+from buildkit.registry.upload import Uploader
+
+
+class RegistrySink:
+    """One repository to write to. Safe to repeat after any interruption: what is there is not sent again."""
+
+    def __init__(
+        self, repository: Repository, options: RegistryOptions, clock: Clock, progress: Progress
+    ) -> None:
+        self._repository = repository
+        self._options = options
+        self._clock = clock
+        self._progress = progress
+        self._tags: dict[str, Digest] = {}
+
+    def lookup(self, tag: str) -> Document | None:
+        """What the tag points to now: one request. The digest is remembered, so that `publish` can save its own."""
+        document = self._repository.find_manifest(tag)
+        if document is None:
+            self._tags.pop(tag, None)
+        else:
+            self._tags[tag] = document.digest
+        return document
+
+    def survey(self, work: Publication) -> Receipt:
+        """What `publish` would do, by HEAD requests alone."""
+        if self._done(work):
+            return _all_reused(work)
+
+        def look(blob: Blob, _stop: Callable[[], None]) -> Action:
+            if blob.digest in work.present or self._repository.has_blob(blob.descriptor):
+                return Action.REUSE
+            return Action.MOUNT if self._mountable(blob) else Action.PUSH
+
+        return Receipt(self._for_each(work.blobs, look))
+
+    def publish(self, work: Publication) -> Receipt:
+        """Blobs, manifests, tags, in this order. A tag never points to something that is not wholly there."""
+        if self._done(work):
+            return _all_reused(work)
+        actions = self._for_each(work.blobs, lambda blob, stop: self._settle(blob, work.present, stop))
+        for document in work.documents[:-1]:
+            self._put(document.digest, document, work, actions)
+        for tag in work.tags or (work.target.digest,):
+            if self._tags.get(tag) != work.target.digest:
+                self._put(tag, work.target, work, actions)
+                self._tags[tag] = work.target.digest
+        return Receipt(actions)
+
+    def _done(self, work: Publication) -> bool:
+        return bool(work.tags) and all(self._tags.get(tag) == work.target.digest for tag in work.tags)
+
+    def _mountable(self, blob: Blob) -> bool:
+        repository = self._repository
+        return (
+            blob.origin is not None
+            and blob.origin[0] == repository.host
+            and blob.origin[1] != repository.name
+        )
+
+    def _settle(self, blob: Blob, present: Iterable[Digest], stop: Callable[[], None]) -> Action:
+        """Have the blob there, by the cheapest way."""
+        if blob.digest in present or self._repository.has_blob(blob.descriptor):
+            return Action.REUSE
+        location = None
+        if blob.origin is not None and self._mountable(blob):
+            location = self._repository.mount(blob.digest, blob.origin[1])
+            if location is None:
+                return Action.MOUNT
+        self._uploader(stop).send(blob, location)
+        return Action.PUSH
+
+    def _put(self, name: str, document: Document, work: Publication, actions: dict[Digest, Action]) -> None:
+        answer = self._repository.put_manifest(name, document)
+        if answer.status >= 300:
+            self._send_missing(answer.body, work, actions)
+            answer = self._repository.put_manifest(name, document)
+        if answer.status >= 300:
+            raise self._repository.refused(answer, f"writing {name} to")
+
+    def _send_missing(self, refusal: bytes, work: Publication, actions: dict[Digest, Action]) -> None:
+        """Blobs that were believed to be there (a cached HEAD, a manifest seen long ago) and are not."""
+        believed = [blob for blob in work.blobs if actions.get(blob.digest) is not Action.PUSH]
+        named = errors.parse_errors(refusal).digests
+        missing = [blob for blob in believed if blob.digest in named] or believed
+
+        def push(blob: Blob, stop: Callable[[], None]) -> Action:
+            self._uploader(stop).send(blob)
+            return Action.PUSH
+
+        actions.update(self._for_each(missing, push))
+
+    def _uploader(self, stop: Callable[[], None]) -> Uploader:
+        return Uploader(self._repository, self._options, self._clock, self._progress, stop)
+
+    def _for_each(
+        self, blobs: Iterable[Blob], act: Callable[[Blob, Callable[[], None]], Action]
+    ) -> dict[Digest, Action]:
+        # Largest first, so that the last thread to end is not the one with everything still to do.
+        unique = sorted(
+            {blob.digest: blob for blob in blobs}.values(), key=lambda blob: -blob.descriptor.size
+        )
+        return dict(
+            zip((blob.digest for blob in unique), each(unique, act, self._options.parallel), strict=True)
+        )
+
+
+def _all_reused(work: Publication) -> Receipt:
+    return Receipt({blob.digest: Action.REUSE for blob in work.blobs})

@@ -1,0 +1,102 @@
+"""What people see: data on stdout, talk on stderr, colours and bars on a terminal only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from buildkit.endpoints import Progress, Silent
+from buildkit.errors import TreeshipError
+
+_COLOURS = {"error": "31", "hint": "36", "note": "33", "dim": "2", "good": "32"}
+# Below this, a transfer is over before anybody has read that it began.
+_WORTH_SAYING = 16 << 20
+
+
+class Console:
+    """The two streams of a run. `--json` is the business of the verbs."""
+
+    def __init__(
+        self, out: TextIO | None = None, err: TextIO | None = None, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+        self.environ = environ
+        self._said: set[str] = set()
+
+    def note(self, text: str) -> None:
+        """Something a person should know, once."""
+        if text not in self._said:
+            self._said.add(text)
+            self._talk("note", text)
+
+    def error(self, error: TreeshipError) -> None:
+        """What happened, what to do, where to read more."""
+        self._talk("error", error.what)
+        if error.remedy:
+            self._talk("hint", error.remedy)
+        self.err.write(f"  see {error.docs}\n")
+
+    def print(self, text: str) -> None:
+        """Data."""
+        self.out.write(text + "\n")
+
+    def json(self, value: Mapping[str, Any]) -> None:
+        """One object, one line."""
+        import json
+
+        self.print(json.dumps(value, ensure_ascii=True))
+
+    def table(self, rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
+        """Columns as wide as they need to be; the first row is the heading, `right` are the columns of numbers."""
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for number, row in enumerate(rows):
+            cells = [
+                cell.rjust(width) if column in right else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            line = "  ".join(cells).rstrip()
+            self.print(self.paint("dim", line, self.out) if not number else line)
+
+    def paint(self, style: str, text: str, stream: TextIO) -> str:
+        """With colour where the stream is a terminal and nobody objects (no-color.org)."""
+        plain = not stream.isatty() or self.environ.get("NO_COLOR") or self.environ.get("TERM") == "dumb"
+        return text if plain else f"\033[{_COLOURS[style]}m{text}\033[0m"
+
+    def progress(self) -> Progress:
+        """Bars on a terminal, a line for each large transfer elsewhere."""
+        if not self.err.isatty():
+            return Lines(self.err)
+        from buildkit.bars import Bars
+
+        return Bars(self.err)
+
+    def _talk(self, kind: str, text: str) -> None:
+        self.err.write(f"{self.paint(kind, kind + ':', self.err)} {text}\n")
+        self.err.flush()
+
+
+class Lines(Silent):
+    """Progress for a log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def start(self, label: str, total: int) -> None:
+        """Say what begins, if it is large."""
+        if total >= _WORTH_SAYING:
+            self._stream.write(f"sending {label}, {human(total)}\n")
+
+
+def human(size: int) -> str:
+    """A number of bytes in the largest unit that keeps it above 1."""
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95 or unit == "TB":
+            return f"{value:.1f} {unit}"
+    raise AssertionError("unreachable")

@@ -1,0 +1,120 @@
+"""The one command: the verbs of `buildkit.commands` and `ci.commands`.
+
+Only the module of the verb that is used is imported: `treeship --help` imports none.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from buildkit.commands import VERBS as BUILD_VERBS
+from buildkit.commands import Verb
+from ci.commands import VERBS as DELIVERY_VERBS
+
+VERBS = (*BUILD_VERBS, *DELIVERY_VERBS)
+_USAGE = 2
+_BUG = 70
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code (docs/errors.md)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if words else _USAGE
+    if words[0] == "--version":
+        from buildkit import __version__
+
+        print(f"treeship {__version__}")
+        return 0
+    verb = find(words)
+    if verb is None:
+        return _unknown(words)
+    return _run(verb, words[len(verb.words.split()) :])
+
+
+def usage() -> str:
+    """The help of the command itself."""
+    width = max(len(verb.words) for verb in VERBS)
+    rows = (f"  {verb.words.ljust(width)}  {verb.summary}" for verb in VERBS)
+    return "\n".join([
+        "usage: treeship VERB [ARGUMENT]...",
+        "",
+        "A commit's git tree becomes the image; the image becomes the workflow.",
+        "",
+        *rows,
+        "",
+        "example: treeship build --base docker://registry.example/python:3.11 --to docker://registry.example/app:main",
+        "         treeship VERB --help says more of each; treeship --version",
+    ])  # fmt: skip
+
+
+def find(words: Sequence[str]) -> Verb | None:
+    """The verb that these words begin with; the longest where several do."""
+    fitting = (verb for verb in VERBS if list(words[: len(verb.words.split())]) == verb.words.split())
+    return max(fitting, key=lambda verb: len(verb.words), default=None)
+
+
+def _unknown(words: Sequence[str]) -> int:
+    from difflib import get_close_matches
+
+    below = [verb.words for verb in VERBS if verb.words.split()[0] == words[0]]
+    near = below or get_close_matches(" ".join(words[:2]), [v.words for v in VERBS], n=1) or get_close_matches(
+        words[0], [v.words for v in VERBS], n=1
+    )
+    guess = f"; did you mean `treeship {near[0]}`?" if near else ""
+    print(f"error: treeship has no verb {words[0]!r}{guess}\nhint: treeship --help lists them", file=sys.stderr)
+    return _USAGE
+
+
+def _run(verb: Verb, words: Sequence[str]) -> int:
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+    from importlib import import_module
+
+    from buildkit.errors import TreeshipError
+    from buildkit.terminal import Console
+
+    console = Console()
+    try:
+        module = import_module(verb.module)
+        parser = ArgumentParser(
+            prog=f"treeship {verb.words}",
+            description=verb.summary[0].upper() + verb.summary[1:] + ".",
+            epilog=f"example: {module.EXAMPLE}",
+            formatter_class=RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.configure(parser)
+        code = module.run(parser.parse_args(words), console)
+        sys.stdout.flush()
+        return int(code)
+    except TreeshipError as error:
+        console.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has gone; so has the reason to go on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _INTERRUPTED
+    except Exception as error:  # the last line of defence: no traceback in a CI log without its explanation
+        return _bug(error)
+
+
+def _bug(error: Exception) -> int:
+    """Where it happened and its kind; not its text or the values around, which may hold secrets."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    where = "\n".join(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-6:])
+    print(f"error: a bug of treeship: {type(error).__name__}\n{where}\nhint: report it with these lines", file=sys.stderr)
+    if os.environ.get("TREESHIP_DEBUG"):
+        traceback.print_exception(error)
+    return _BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())
