@@ -40,22 +40,26 @@ def lineage(repository: Repository, commit: Commit, most: int = _FIRST_PARENTS +
     while current is not None and current.parents and len(first) < min(most, _FIRST_PARENTS):
         yield current.parents[0]
         first.append(current)
-        current = repository.find_commit(current.parents[0])
+        current = _parent(repository, current, current.parents[0])
     yield from _merged(repository, first, most - len(first))
 
 
 def _merged(repository: Repository, first: list[Commit], most: int) -> Iterator[str]:
-    seen: set[str] = {commit.oid for commit in first}
-    queue = [parent for commit in first for parent in commit.parents[1:]]
+    seen = {oid for commit in first for oid in (commit.oid, commit.parents[0])}
+    queue = [(commit, parent) for commit in first for parent in commit.parents[1:]]
     while queue and most > 0:
-        oid = queue.pop(0)
+        child, oid = queue.pop(0)
         if oid in seen:
             continue
         seen.add(oid)
         most -= 1
         yield oid
-        found = repository.find_commit(oid)
-        queue += found.parents if found else ()
+        found = _parent(repository, child, oid)
+        queue += [(found, parent) for parent in found.parents] if found else []
+
+
+def _parent(repository: Repository, child: Commit, oid: str) -> Commit | None:
+    return None if repository.is_cut_off(child) else repository.find_commit(oid)
 
 
 def hints_of(source: Source, reference: Reference, candidates: Iterable[str]) -> dict[Digest, Hint]:

@@ -104,6 +104,8 @@ def design(bench: Bench, commit: Commit, holds: Holds, reuse: Sequence[str] = ()
 
 def resolve_bases(bench: Bench, holds: Holds) -> tuple[Base, ...]:
     """Stage 2: the base for each platform."""
+    if not holds.base:
+        bench.say("no base is named, so nothing in the image can run the code: set `base`, or give --base")
     reference = parse_reference(holds.base or "scratch")
     source = None if isinstance(reference, Scratch) else open_source(reference, bench.registries)
     platforms = tuple(dict.fromkeys(Platform.parse(text) for text in holds.platforms))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-DOCS = "https://treeship.dev/docs/errors#"
+# A page of treeship's own repository, which is also part of its source distribution.
+DOCS = "docs/errors.md#"
 
 
 class TreeshipError(Exception):
@@ -26,7 +27,7 @@ class TreeshipError(Exception):
 
     @property
     def docs(self) -> str:
-        """The page that explains this kind of error."""
+        """The section of treeship's documentation that explains this kind of error."""
         return DOCS + self.anchor
 
     def __str__(self) -> str:

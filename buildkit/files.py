@@ -63,7 +63,7 @@ def open_plain(path: str) -> FileIO:
     try:
         stream = FileIO(path, opener=_open_plain)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             raise _not_plain(path) from None
         raise explain(error, f"read {path}") from error
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

@@ -15,6 +15,7 @@ from buildkit import plan, selection
 from buildkit.ancestors import lineage
 from buildkit.cache import Cache
 from buildkit.config.values import Holds
+from buildkit.errors import InvalidInput
 from buildkit.git import tree
 from buildkit.git.commit import Commit
 from buildkit.git.repository import Repository
@@ -56,7 +57,11 @@ class Layerer:
         known = self._remembered(commit.tree)
         if known is not None:
             return Layering(known, before=known)
-        return self._derive(commit) or self._list(commit)
+        try:
+            derived = self._derive(commit)
+        except InvalidInput:  # a hostile tree, a damaged ancestor: the full listing says which
+            derived = None
+        return derived or self._list(commit)
 
     def remember(self, commit: Commit, layering: Layering, slots: tuple[Slot, ...]) -> None:
         """Keep it, with all layers known, for the builds to come."""
@@ -136,7 +141,10 @@ class Layerer:
 
     def _select(self, rules: Rules, tree_id: str, entries: list[Entry]) -> Selected:
         kept = rules.wanted(entries)
-        return rules.apply(kept, find_pointers(self._repository, tree_id, rules.candidates(kept)))
+        return rules.apply(kept, self._pointers(rules, tree_id, kept))
+
+    def _pointers(self, rules: Rules, tree_id: str, kept: list[Entry]) -> Mapping[bytes, PointerFile]:
+        return find_pointers(self._repository, tree_id, rules.candidates(kept), rules.lfs_include)
 
 
 def _merged(

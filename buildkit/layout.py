@@ -59,8 +59,10 @@ class _Layout:
         return True
 
     def index(self) -> dict[str, Any]:
-        """The fields of `index.json`, foreign ones included."""
+        """The fields of `index.json`, foreign ones included; those of an empty one before there is any."""
         path = self.inside("index.json")
+        if not os.path.lexists(path):
+            return {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}
         fields = canonical.load_object(files.read_small(path, canonical.DOCUMENT_LIMIT), path)
         if not isinstance(fields.get("manifests"), list):
             raise CorruptContent(
@@ -202,10 +204,7 @@ class LayoutSink:
 
     def _point(self, work: Publication) -> None:
         with files.locked(self._layout.inside(LOCK)):
-            try:
-                fields = self._layout.index()
-            except NotFound:
-                fields = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}
+            fields = self._layout.index()
             manifests = pointed(fields["manifests"], work.target.descriptor, work.tags)
             if manifests != fields["manifests"] or not os.path.exists(self._layout.inside("index.json")):
                 # Escaped, unlike `canonical`: a lone surrogate in a foreign entry has to survive.

@@ -94,7 +94,8 @@ def _is(entry: Any, target: Descriptor) -> bool:
 
 def _is_bare(entry: Any) -> bool:
     """An entry that says nothing but what it points to."""
-    return isinstance(entry, dict) and entry.keys() == {"mediaType", "digest", "size"}
+    bare = isinstance(entry, dict) and entry.keys() == {"mediaType", "digest", "size"}
+    return bare and isinstance(entry["digest"], str)
 
 
 def _is_image(entry: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import BinaryIO, NamedTuple, Protocol
 
 from buildkit.endpoints import Progress
@@ -108,7 +109,7 @@ class Maker:
             pointer = lfs_content(entry)
             assert pointer is not None
             with self._lfs.open(pointer) as stream:
-                yield Content(pointer.size, iter(lambda stream=stream: stream.read(_CHUNK), b""))
+                yield Content(pointer.size, iter(partial(stream.read, _CHUNK), b""))
 
     def _look_at_link(self, path: bytes, target: bytes) -> None:
         if leaves_tree(path, target):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from buildkit.errors import InvalidInput
 from buildkit.git.tree import Entry
 from buildkit.image.digest import Digest
 from buildkit.layers import key as keys
@@ -60,7 +61,7 @@ class Snapshot(NamedTuple):
                 tuple(PointerFile(_bytes(path), oid, size) for path, oid, size in pointers),
                 tuple((_bytes(path), oid) for path, oid in attributes),
             )
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, LookupError, AttributeError, InvalidInput):
             return None
 
 
@@ -109,7 +110,7 @@ def edited(
             slots[name] = Slot(name, keys.layer_key(prefix, listed), len(entries))
             statements[slots[name].key] = listed
     ordered = tuple(slots[name] for name in sorted(slots, key=partition.order))
-    return Snapshot(ordered, previous.pointers), statements
+    return previous._replace(slots=ordered), statements
 
 
 def _apply(entries: Iterable[Entry], edits: Mapping[bytes, Entry | None]) -> list[Entry]:

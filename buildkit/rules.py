@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from buildkit.config.values import Holds
+from buildkit.git import tree
 from buildkit.git.repository import Repository
 from buildkit.git.tree import Entry
-from buildkit.selection import PointerFile, Rules
+from buildkit.selection import PointerFile, Predicate, Rules
 
 _ATTRIBUTES_LIMIT = 1 << 20
 _POINTER_LIMIT = 1024  # git-lfs' own cut-off (spec.md)
@@ -20,14 +21,19 @@ AttributeFiles = tuple[tuple[bytes, str], ...]
 
 
 def attributes_in(repository: Repository, tree_id: str, entries: Iterable[Entry]) -> AttributeFiles:
-    """Paths and ids of the `.gitattributes` files that speak of LFS."""
+    """Paths and ids of the `.gitattributes` files; none where none of them speaks of LFS.
+
+    Those that do not speak of it count beside one that does: they may take a file's filter away again.
+    """
     named = [entry for entry in entries if entry.path.rpartition(b"/")[2] == b".gitattributes"]
-    repository.hydrate(tree_id, [entry.oid for entry in named])
-    found = []
-    for entry, (header, chunks) in zip(named, repository.blobs([entry.oid for entry in named]), strict=True):
-        if header.size <= _ATTRIBUTES_LIMIT and b"lfs" in b"".join(chunks):
+    regular = [entry for entry in named if entry.mode in (tree.REGULAR, tree.EXECUTABLE)]  # as git does
+    repository.hydrate(tree_id, [entry.oid for entry in regular])
+    found, lfs = [], False
+    for entry, (header, chunks) in zip(regular, repository.blobs([entry.oid for entry in regular]), strict=True):
+        if header.size <= _ATTRIBUTES_LIMIT:
+            lfs = b"lfs" in b"".join(chunks) or lfs
             found.append((entry.path, entry.oid))
-    return tuple(found)
+    return tuple(found) if lfs else ()
 
 
 def rules_of(repository: Repository, holds: Holds, attributes: AttributeFiles) -> Rules:
@@ -57,11 +63,16 @@ def rules_of(repository: Repository, holds: Holds, attributes: AttributeFiles) -
     )
 
 
-def find_pointers(repository: Repository, tree_id: str, candidates: list[Entry]) -> dict[bytes, PointerFile]:
-    """Which of these files are LFS pointers, by content; only files small enough to be one are read."""
+def find_pointers(
+    repository: Repository, tree_id: str, candidates: list[Entry], included: Predicate | None
+) -> dict[bytes, PointerFile]:
+    """Which of these files are LFS pointers, by content; only files small enough to be one are read.
+
+    Raises InvalidInput for one that is `included` but whose content another program has to undo.
+    """
     if not candidates:
         return {}
-    from buildkit.lfs.pointer import parse_pointer
+    from buildkit.lfs.pointer import parse_pointer, refuse_extensions
 
     repository.hydrate(tree_id, [entry.oid for entry in candidates])
     small = _small(repository, candidates)
@@ -69,6 +80,8 @@ def find_pointers(repository: Repository, tree_id: str, candidates: list[Entry])
     for entry, (_, chunks) in zip(small, repository.blobs([entry.oid for entry in small]), strict=True):
         pointer = parse_pointer(b"".join(chunks))
         if pointer is not None:
+            if included and included(entry.path):
+                refuse_extensions(pointer, entry.path)
             found[entry.path] = PointerFile(entry.path, pointer.oid, pointer.size)
     return found
 
@@ -77,5 +90,5 @@ def _small(repository: Repository, candidates: list[Entry]) -> list[Entry]:
     """Those below the size of a pointer; their headers are asked for alone, so no large blob is inflated."""
     request = "".join(f"{entry.oid}\n" for entry in candidates).encode()
     answer = repository.run(["cat-file", "--batch-check=%(objectsize)", "--buffer"], request)
-    sizes = answer.split()
+    sizes = answer.splitlines()
     return [entry for entry, size in zip(candidates, sizes, strict=True) if size.isdigit() and int(size) < _POINTER_LIMIT]

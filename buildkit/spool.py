@@ -114,3 +114,19 @@ def _nameless_file() -> int:
     descriptor, path = tempfile.mkstemp(prefix="treeship-")
     os.unlink(path)
     return descriptor
+
+
+class Void(Spool):
+    """Keeps nothing: for those who want to know what a layer is, not to have it."""
+
+    def blob(self) -> SpooledBlob:
+        """A blob that forgets what is written to it."""
+        return _Forgetful(self)
+
+
+class _Forgetful(SpooledBlob):
+    def write(self, data: bytes) -> None:
+        pass
+
+    def open(self) -> BinaryIO:
+        raise AssertionError("a layer that was not kept cannot be read")

@@ -37,7 +37,7 @@ class Console:
         self._talk("error", error.what)
         if error.remedy:
             self._talk("hint", error.remedy)
-        self.err.write(f"  see {error.docs}\n")
+        self.err.write(f"  see {error.docs} of treeship\n")
 
     def print(self, text: str) -> None:
         """Data."""

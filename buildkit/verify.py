@@ -107,7 +107,9 @@ class Verified(io.BufferedIOBase, BinaryIO):
                 f"{self._what} has the digest {found}, not {self.descriptor.digest}", _REMEDY
             )
         if self._stream.read(1):
-            raise CorruptContent(f"{self._what} has more than its {self.descriptor.size} bytes", _REMEDY)
+            raise CorruptContent(
+                f"{self._what} has more than {self.descriptor.size} bytes: {self.descriptor.digest}", _REMEDY
+            )
         self.verified = True
 
 

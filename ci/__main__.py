@@ -8,10 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from buildkit.commands import VERBS as BUILD_VERBS
 from buildkit.commands import Verb
 from ci.commands import VERBS as DELIVERY_VERBS
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 VERBS = (*BUILD_VERBS, *DELIVERY_VERBS)
 _USAGE = 2
@@ -70,25 +75,30 @@ def _unknown(words: Sequence[str]) -> int:
     return _USAGE
 
 
-def _run(verb: Verb, words: Sequence[str]) -> int:
+def parser_of(verb: Verb) -> ArgumentParser:
+    """The parser of one verb's arguments; loads the verb."""
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
-    from importlib import import_module
 
+    module = import_module(verb.module)
+    parser = ArgumentParser(
+        prog=f"treeship {verb.words}",
+        description=verb.summary[0].upper() + verb.summary[1:] + ".",
+        epilog=f"example: {module.EXAMPLE}",
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    return parser
+
+
+def _run(verb: Verb, words: Sequence[str]) -> int:
     from buildkit.errors import TreeshipError
     from buildkit.terminal import Console
 
     console = Console()
     try:
-        module = import_module(verb.module)
-        parser = ArgumentParser(
-            prog=f"treeship {verb.words}",
-            description=verb.summary[0].upper() + verb.summary[1:] + ".",
-            epilog=f"example: {module.EXAMPLE}",
-            formatter_class=RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.configure(parser)
-        code = module.run(parser.parse_args(words), console)
+        arguments = parser_of(verb).parse_args(words)
+        code = import_module(verb.module).run(arguments, console)
         sys.stdout.flush()
         return int(code)
     except TreeshipError as error:

@@ -9,7 +9,7 @@ from buildkit import build
 from buildkit.commands import options, report
 from buildkit.commands.workbench import workbench
 from buildkit.destinations import destinations
-from buildkit.spool import Spool
+from buildkit.spool import Void
 from buildkit.terminal import Console
 
 EXAMPLE = "treeship explain HEAD --to docker://registry.example/team/app:main"
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Layers that are not known are made to learn their size, and thrown away."""
     began = time.monotonic()
-    with workbench(arguments, console, writes=False) as found, Spool() as spool:
+    with workbench(arguments, console, writes=False) as found, Void() as spool:
         places, holds = found.places, found.holds
         wanted = destinations(places.to, found.commit.oid, holds.selected, commit_tag=places.commit_tag)
         plan = build.design(found.bench, found.commit, holds, places.reuse_from if places.reuse_enabled else ())

@@ -17,7 +17,7 @@ from buildkit.config.toml import FILE_LIMIT, PYPROJECT, TREESHIP_TOML
 from buildkit.config.user import read_user_file
 from buildkit.config.values import Holds, Places, Resolved, SettingsFiles
 from buildkit.endpoints import Traffic
-from buildkit.errors import TreeshipError
+from buildkit.errors import InvalidInput, TreeshipError
 from buildkit.git.commit import Commit
 from buildkit.git.protected import protected_tip
 from buildkit.git.remote import is_url, open_remote
@@ -43,6 +43,11 @@ class Workbench(NamedTuple):
     def places(self) -> Places:
         """Where things go and what is trusted."""
         return self.resolved.places
+
+
+def places_of(arguments: argparse.Namespace, console: Console) -> Places:
+    """For verbs without a repository: flags, environment and the user's file."""
+    return resolve_places(settings_of(arguments), console.environ, read_user_file(console.environ)).places
 
 
 @contextmanager
@@ -73,9 +78,15 @@ def network(places: Places, console: Console, traffic: Traffic) -> Iterator[Conn
 
 @contextmanager
 def workbench(
-    arguments: argparse.Namespace, console: Console, *, writes: bool = True, remembers: bool = True
+    arguments: argparse.Namespace,
+    console: Console,
+    *,
+    writes: bool = True,
+    remembers: bool = True,
+    protected: bool = False,
 ) -> Iterator[Workbench]:
-    """Open what `arguments` name. `writes`: whether the cache may be added to; `remembers`: whether it is used."""
+    """Open what `arguments` name. `writes`: whether the cache may be added to; `remembers`: whether it is used;
+    `protected`: whether to ask for the protected branch where this run could do without."""
     flags = settings_of(arguments)
     user_file = read_user_file(console.environ)
     resolved = resolve_places(flags, console.environ, user_file)
@@ -85,7 +96,7 @@ def workbench(
         stack.callback(repository.close)
         commit = repository.commit(name)
         holds = _holds(repository, commit, resolved.places, flags)
-        if _needs_protected(left_to_protected(flags, console.environ, user_file), holds):
+        if protected or _needs_protected(left_to_protected(flags, console.environ, user_file), holds):
             resolved = resolve_places(flags, console.environ, user_file, _protected(repository, holds, console))
         for ignored in (*holds.ignored, *resolved.ignored):
             console.note(str(ignored))
@@ -98,6 +109,8 @@ def workbench(
 
 def _open(places: Places, commit: str) -> tuple[Repository, str]:
     if is_url(places.repo):
+        if not places.cache:
+            raise InvalidInput("a repository by URL is cloned into the cache, and there is none", "name one: --cache DIR")
         return open_remote(places.repo, commit, Path(places.cache))
     return Repository(places.repo or "."), commit
 
@@ -133,6 +146,6 @@ def _protected(repository: Repository, holds: Holds, console: Console) -> Settin
 
 
 def _cache(places: Places, *, writes: bool, remembers: bool) -> Cache:
-    if not remembers or not places.reuse_enabled:
+    if not remembers or not places.reuse_enabled or not places.cache:
         return NoCache()
     return Cache(Path(places.cache)) if writes else ReadOnlyCache(Path(places.cache))

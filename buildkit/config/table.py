@@ -71,7 +71,7 @@ _HOST = (Source.FLAG, Source.ENVIRONMENT, Source.USER)
 _TEAM = (Source.FLAG, Source.ENVIRONMENT, Source.USER, Source.PROTECTED)
 
 HOLDS = (
-    Setting("base", Kind.TEXT, "none: it must be named",
+    Setting("base", Kind.TEXT, "`scratch`, with a note",
             "Image to build on: a registry reference, `scratch`, or `oci:` with a path in the repository. "
             "The flag may name any transport.",
             _COMMIT_OR_FLAG, "--base", in_variants=True),

@@ -44,4 +44,4 @@ def _seconds(committer: bytes) -> int:
     """The time in `Name <mail> SECONDS ZONE`; 0 where it is no number, as git reads it."""
     words = committer.rpartition(b">")[2].split()
     digits = words[0] if words else b"0"
-    return int(digits) if digits.lstrip(b"-").isdigit() and len(digits) < 19 else 0
+    return int(digits) if digits.removeprefix(b"-").isdigit() and len(digits) < 19 else 0

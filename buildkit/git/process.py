@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from buildkit.errors import InvalidInput, NotFound, TreeshipError, Unavailable
+from buildkit.errors import AccessDenied, InvalidInput, NotFound, TreeshipError, Unavailable
 
 # Of the GIT_* variables only those that say how to reach a remote survive: the others (GIT_DIR, GIT_INDEX_FILE,
 # GIT_OBJECT_DIRECTORY, …) are set inside hooks and would silently name another repository.
@@ -19,7 +19,8 @@ _KEPT = frozenset({
 _SET = {
     # A replace ref or a graft makes one commit id mean two trees: an image must not depend on who built it.
     "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_GRAFT_FILE": os.devnull,
+    # A file that cannot exist: an empty one makes git advise about grafts, on the stderr that errors quote.
+    "GIT_GRAFT_FILE": f"{os.devnull}/none",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_LFS_SKIP_SMUDGE": "1",
@@ -42,7 +43,8 @@ def environment(settings: Settings = (), source: Mapping[str, str] = os.environ)
 
 
 def _configured(settings: Settings, kept: Mapping[str, str]) -> dict[str, str]:
-    first = int(kept.get("GIT_CONFIG_COUNT") or 0) if settings else 0
+    count = kept.get("GIT_CONFIG_COUNT", "")
+    first = int(count) if settings and count.isdecimal() else 0
     added = {"GIT_CONFIG_COUNT": str(first + len(settings))} if settings else {}
     for number, (name, value) in enumerate(settings, first):
         added |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
@@ -101,8 +103,12 @@ def failure(directory: str, stderr: bytes) -> TreeshipError:
         return InvalidInput(f"not a git repository: {where}", "give one with --repo, or run inside one")
     if any(sign in lower for sign in ("could not resolve host", "connection", "timed out", "early eof", "hung up")):
         return Unavailable(f"git could not reach the remote: {text}", "check the network and try again")
+    if any(sign in lower for sign in ("authentication failed", "could not read username", "permission denied")):
+        return AccessDenied(f"git was refused: {text}", "give git credentials that may read that repository")
     if "no space left" in lower:
         return Unavailable(f"git: the disk is full: {text}", "free some space and try again")
+    if any(sign in lower for sign in ("find remote ref", "not our ref", "unadvertised object")):
+        return NotFound(f"the remote has no such commit: {text}", "name one of its branches or tags, or a full id")
     if any(sign in lower for sign in ("does not exist", "not found", "does not appear to be a git")):
         return NotFound(f"git: {text}", "check the repository's address and your access to it")
     return InvalidInput(f"git failed: {text or 'without a message'}", "run `git fsck` there if it looks damaged")
@@ -113,5 +119,5 @@ def redact(text: str) -> str:
     if "://" in text:
         import re
 
-        text = re.sub(r"(\w[\w+.-]*://)[^\s/@]*(?::[^\s/@]*)?@", r"\1", text)
+        text = re.sub(r"(\w[\w+.-]*://)[^\s/]*@", r"\1", text)
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)[:2000]

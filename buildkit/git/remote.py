@@ -10,6 +10,7 @@ import base64
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -49,9 +50,11 @@ def open_remote(url: str, commit: str, cache: Path) -> tuple[Repository, str]:
     with _lock(directory):
         _prepare(directory, remote)
         repository = Repository(directory, remote.settings)
-        if _FULL_ID.fullmatch(commit) and repository.find_commit(commit):
-            return repository, commit
-        return repository, _fetch(repository, commit)
+        try:
+            return repository, _fetch(repository, commit)
+        except BaseException:
+            repository.close()
+            raise
 
 
 def split_credentials(url: str) -> Remote:
@@ -67,9 +70,12 @@ def split_credentials(url: str) -> Remote:
 
 
 def _prepare(directory: Path, remote: Remote) -> None:
-    if (directory / "HEAD").exists():
+    if directory.exists():
         return
-    process.run(str(directory.parent), ["init", "-q", "--bare", str(directory)])
+    # Under another name until it is complete: a build may be killed at any moment.
+    fresh = directory.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    process.run(str(directory.parent), ["init", "-q", "--bare", str(fresh)])
     for name, value in (
         ("remote.origin.url", remote.url),
         ("remote.origin.promisor", "true"),
@@ -77,16 +83,21 @@ def _prepare(directory: Path, remote: Remote) -> None:
         ("core.repositoryformatversion", "1"),
         ("extensions.partialclone", "origin"),
     ):
-        process.run(str(directory), ["config", name, value])
+        process.run(str(fresh), ["config", name, value])
+    fresh.rename(directory)
 
 
 def _fetch(repository: Repository, commit: str) -> str:
-    if commit.startswith("-") or any(c in commit for c in "\n\0:^~?*[\\ "):
+    if not commit or commit.startswith("-") or any(c in commit for c in "\n\0:^~?*[\\ "):
         raise InvalidInput(
             f"{commit!r} cannot be asked of a remote", "with a URL, name a branch, a tag or a full commit id"
         )
     # One ref for each name, so that two builds of different commits do not fetch over each other.
-    ref = "refs/treeship/" + sha256(commit.encode()).hexdigest()[:32]
+    ref = "refs/treeship/" + sha256(commit.encode(errors="surrogateescape")).hexdigest()[:32]
+    # Asked by that ref: to ask a partial clone for an id that it lacks would fetch all of its history.
+    known = repository.find_commit(ref) if _FULL_ID.fullmatch(commit) else None
+    if known is not None:
+        return known.oid
     arguments = ["fetch", "-q", "--depth=1", "--filter=blob:none", "--no-tags", "--no-write-fetch-head",
                  "--no-auto-gc", "--recurse-submodules=no", "origin", f"+{commit}:{ref}"]  # fmt: skip
     repository.run(arguments)

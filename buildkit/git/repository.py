@@ -30,6 +30,7 @@ class Repository:
         self._settings = settings
         self._reader = ObjectReader(self.directory, settings)
         self._config: dict[str, list[str]] | None = None
+        self._cut_off: frozenset[str] | None = None
 
     def __enter__(self) -> Repository:
         return self
@@ -58,7 +59,7 @@ class Repository:
     def find_commit(self, name: str) -> Commit | None:
         """As `commit`, None where there is none (beyond the edge of a shallow clone, for instance)."""
         header = self._reader.header(f"{name}^{{commit}}")
-        if header is None:
+        if header is None or header.kind != "commit":  # `HEAD:path` may be a file with such a name
             return None
         if header.size > COMMIT_LIMIT:
             self.close()
@@ -89,6 +90,18 @@ class Repository:
     def blobs(self, oids: Sequence[str]) -> Iterator[tuple[Header, Iterator[bytes]]]:
         """Blobs in this order, each to be read to its end before the next."""
         return self._reader.stream(oids)
+
+    def is_cut_off(self, commit: Commit) -> bool:
+        """Whether this is where a shallow partial clone ends: to ask for one of its parents would fetch that,
+        and all of its history with it. In other clones asking costs nothing, and this is not answered."""
+        if not self.promisor_remote():
+            return False
+        if self._cut_off is None:
+            try:
+                self._cut_off = frozenset((self.git_directory() / "shallow").read_text("ascii").split())
+            except (OSError, ValueError):
+                self._cut_off = frozenset()
+        return commit.oid in self._cut_off
 
     def hydrate(self, tree: str, oids: Sequence[str]) -> int:
         """Bring the blobs that a partial clone lacks in one fetch; their number. Nothing to do in a full clone.
@@ -135,7 +148,7 @@ class Repository:
 
     def _may_be_partial(self) -> bool:
         """Without a process where the answer is plain to see: most repositories say nothing of promisors."""
-        for candidate in ("config", ".git/config"):
+        for candidate in (".git/config", "config"):  # in this order: a work tree may hold a file `config`
             try:
                 text = Path(self.directory, candidate).read_bytes().lower()
             except OSError:

@@ -69,7 +69,7 @@ def _check_name(path: bytes, name: bytes) -> None:
     # `.git` in any letter case: no git client would check it out, and it would be run as a repository.
     if name[:1] == b"." and (name in (b".", b"..") or name.lower() == b".git"):
         raise _hostile(path, f"has the name {name.decode()!r}")
-    if not name or len(path) > LONGEST or len(name) > 255:
+    if not name or path[:1] == b"/" or len(path) > LONGEST or len(name) > 255:
         raise _hostile(path, "has an empty or overlong name")
 
 
@@ -126,9 +126,9 @@ def differences(read: TreeReader, old: str, new: str) -> Iterator[Change]:
             files = [Entry(path, *child) if child[0] in _MODES else None for child in (old_child, new_child)]
             if files != [None, None]:
                 yield Change(path, *files)
-            trees = [child[1] if child[0] == _TREE else "" for child in (old_child, new_child)]
-            if trees != ["", ""]:
-                pending.append((path + b"/", *trees))
+            was_tree, now_tree = (child[1] if child[0] == _TREE else "" for child in (old_child, new_child))
+            if was_tree or now_tree:
+                pending.append((path + b"/", was_tree, now_tree))
 
 
 _TREE = b"40000"
@@ -138,15 +138,17 @@ _ABSENT = (b"", "")
 def _children(raw: bytes, width: int) -> dict[bytes, tuple[bytes, str]]:
     """The entries of one tree object (git's gitformat-pack: `mode SP name NUL id`); `width` of an id in bytes."""
     children: dict[bytes, tuple[bytes, str]] = {}
-    position = 0
+    position, previous = 0, b""
     while position < len(raw):
         space = raw.find(b" ", position)
         end = raw.find(b"\0", space)
         if space < 0 or end < 0 or end + width >= len(raw):
             raise InvalidInput("a tree object cannot be parsed", "run `git fsck` in the repository")
         mode, name = raw[position:space], raw[space + 1 : end]
-        if name in children or b"/" in name:
-            raise _hostile(name, "stands twice in the tree, or holds a '/'")
+        place = name + b"/" if mode == _TREE else name
+        if name in children or not name or b"/" in name or place <= previous:
+            raise _hostile(name, "stands twice in the tree, out of order, is empty or holds a '/'")
+        previous = place
         if mode not in _MODES and mode != _TREE:
             mode = _normal_mode(name, mode)
         children[name] = (mode, raw[end + 1 : end + 1 + width].hex())

@@ -12,8 +12,15 @@ DOCUMENT_LIMIT = 4 * 1024 * 1024
 
 
 def dump(value: Any) -> bytes:
-    """Sorted keys, no white space, UTF-8, no final newline."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """Sorted keys, no white space, UTF-8, no final newline.
+
+    CorruptContent for what was parsed from JSON but cannot be written: half a surrogate, NaN, endless nesting.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return text.encode()
+    except (ValueError, RecursionError) as error:
+        raise CorruptContent(f"not canonical JSON: {error}", "the image is broken at its source") from None
 
 
 def load_object(raw: bytes, what: str) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from buildkit.errors import CorruptContent
 from buildkit.image import canonical, media
 from buildkit.image.descriptor import Descriptor
-from buildkit.image.digest import Digest
+from buildkit.image.digest import Digest, is_digest
 from buildkit.image.platform import Platform
 
 
@@ -32,7 +31,7 @@ class ImageConfig:
         self.descriptor = Descriptor.of(raw, media_type)
         rootfs = self.fields.get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-        if not isinstance(diff_ids, list) or not all(isinstance(item, str) for item in diff_ids):
+        if not isinstance(diff_ids, list) or not all(isinstance(item, str) and is_digest(item) for item in diff_ids):
             raise CorruptContent("image config has no rootfs.diff_ids", "the image is broken at its source")
         self.diff_ids = tuple(Digest(item) for item in diff_ids)
 
@@ -53,6 +52,11 @@ class ImageConfig:
         value = self.fields.get("config") or {}
         if not isinstance(value, dict):
             raise CorruptContent("image config: 'config' is not an object", "the image is broken at its source")
+        env, labels = value.get("Env") or [], value.get("Labels") or {}
+        if not isinstance(env, list) or not isinstance(labels, dict):
+            raise CorruptContent("image config: malformed Env or Labels", "the image is broken at its source")
+        if not all(isinstance(text, str) for text in (*env, *labels.values())):
+            raise CorruptContent("image config: Env or Labels are not text", "the image is broken at its source")
         return value
 
     def extend(
@@ -69,7 +73,7 @@ class ImageConfig:
         `created` is RFC 3339. History gains one entry a layer, and where the base's history does not match
         its layers it is completed, since tools that rebase count it.
         """
-        fields = copy.deepcopy(self.fields)
+        fields = dict(self.fields)
         # Docker's record of the container that an image was committed from; it would contradict `config`.
         fields.pop("container", None)
         fields.pop("container_config", None)
@@ -92,5 +96,5 @@ class ImageConfig:
             raise CorruptContent("image config: malformed history", "the image is broken at its source")
         filled = sum(1 for entry in history if not entry.get("empty_layer"))
         if filled == len(self.diff_ids):
-            return copy.deepcopy(history)
+            return history
         return [{"created_by": "base image, history unknown"} for _ in self.diff_ids]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from buildkit.errors import CorruptContent
-from buildkit.image.digest import Digest
+from buildkit.image.digest import Digest, is_digest
 from buildkit.image.platform import Platform
 
 
@@ -36,6 +36,7 @@ class Descriptor(NamedTuple):
         well_formed = (
             isinstance(media_type, str)
             and isinstance(digest, str)
+            and is_digest(digest)
             and type(size) is int
             and size >= 0
             and isinstance(annotations, dict)

@@ -11,6 +11,11 @@ from buildkit.errors import InvalidInput
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
 
+def is_digest(text: str) -> bool:
+    """Whether `Digest` would take it."""
+    return bool(_SHA256.fullmatch(text))
+
+
 class Digest(str):
     """`sha256:<64 lower-case hex>`; other algorithms are refused, nothing in the field uses them."""
 
@@ -18,7 +23,7 @@ class Digest(str):
 
     def __new__(cls, text: str) -> Digest:
         """Raises InvalidInput where `text` is no sha256 digest."""
-        if not _SHA256.fullmatch(text):
+        if not is_digest(text):
             raise InvalidInput(
                 f"not a sha256 digest: {text[:100]!r}", "expected 'sha256:' and 64 lower-case hex digits"
             )

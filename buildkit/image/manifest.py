@@ -95,24 +95,26 @@ class Index:
         return [(p, entry) for p, entry in found if p is not None and p.architecture not in ("", "unknown")]
 
     def select(self, wanted: Platform) -> Descriptor:
-        """The manifest for a platform: the exact one first, then one that it runs; else NotFound."""
+        """The manifest for a platform: the exact one first, then the best that it runs; else NotFound."""
         images = self.images()
-        exact = [entry for offered, entry in images if offered == wanted]
-        usable = exact or [entry for offered, entry in images if wanted.runs(offered)]
+        usable = [(offered, entry) for offered, entry in images if wanted.runs(offered)]
         if not usable:
             offers = ", ".join(str(offered) for offered, _ in images) or "no image at all"
             raise NotFound(f"the index has no image for {wanted}: it offers {offers}",
                            "give --platform, or another base")  # fmt: skip
-        return usable[0]
+        return max(usable, key=lambda image: (image[0] == wanted, image[0].level))[1]
 
 
 Document = Manifest | Index
 
 
 def parse_document(raw: bytes, media_type: str) -> Document:
-    """By the media type given with it, else by the document's own, else by its shape (old layouts have none)."""
+    """By the document's own media type, else by the one given with it, else by its shape (old layouts have none)."""
     fields = canonical.load_object(raw, "image document")
     declared = fields.get("mediaType") or media_type.partition(";")[0].strip()
+    if not isinstance(declared, str) or ("manifests" in fields and "layers" in fields):
+        # One reader would take it for an image, the other for an index of images.
+        raise CorruptContent("an image document is of two kinds at once", "the image is broken at its source")
     if declared in media.INDEXES or (declared not in media.MANIFESTS and "manifests" in fields):
         return Index(raw, declared if declared in media.INDEXES else media.OCI_INDEX)
     if declared in media.MANIFESTS or "layers" in fields:

@@ -32,8 +32,8 @@ class Platform(NamedTuple):
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Platform:
         """From the fields of a descriptor's `platform` or of an image config."""
-        return cls(str(fields.get("os", "")), str(fields.get("architecture", "")),
-                   str(fields.get("variant", ""))).normal()  # fmt: skip
+        words = (fields.get(name) for name in cls._fields)
+        return cls(*(word if isinstance(word, str) else "" for word in words)).normal()
 
     @classmethod
     def of_host(cls) -> Platform:
@@ -45,9 +45,16 @@ class Platform(NamedTuple):
         return self._replace(variant="") if (self.architecture, self.variant) in _IMPLIED_VARIANTS else self
 
     def runs(self, offered: Platform) -> bool:
-        """Whether an image for `offered` is meant for this platform; a bare arm takes any variant."""
+        """Whether an image for `offered` runs on this platform: an arm/v7 runs v6, and a bare arm takes any variant."""
         same = (self.os, self.architecture) == (offered.os, offered.architecture)
-        return same and (not self.variant or self.variant == offered.variant or not offered.variant)
+        named = self.variant and offered.variant and self.variant != offered.variant
+        return same and (not named or 0 < offered.level <= self.level)
+
+    @property
+    def level(self) -> int:
+        """The number in variants like v7; 0 where there is none."""
+        number = self.variant.removeprefix("v")
+        return int(number) if number.isdecimal() and number.isascii() and len(number) < 4 else 0
 
     def to_json(self) -> dict[str, str]:
         """The fields of a descriptor's `platform`."""

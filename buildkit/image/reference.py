@@ -8,6 +8,7 @@ Grammar of names: distribution-spec, "Pulling manifests", and distribution/refer
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from buildkit.errors import InvalidInput
@@ -82,6 +83,10 @@ Reference = RegistryReference | LayoutReference | DaemonReference | ArchiveRefer
 
 def parse_reference(text: str) -> Reference:
     """Raises InvalidInput with the text's own fault."""
+    head, slash, _ = text.removeprefix("docker://").partition("/")
+    if slash and "@" in head:
+        # Not echoed: what stands before an @ there is somebody's password.
+        raise InvalidInput("an image reference holds no credentials", "use `docker login` for them")
     if not text or text != text.strip() or any(ord(c) < 32 for c in text):
         raise InvalidInput(f"not an image reference: {text!r}", "write it like registry.example/team/name:tag")
     if text == "scratch":
@@ -163,7 +168,7 @@ def _no_dangling(text: str, path: str, tag: str, dangling: bool) -> None:
         raise InvalidInput(f"not an image reference: {text[:300]!r}", "a ':' or '@' has nothing behind it")
 
 
-_TRANSPORTS = {
+_TRANSPORTS: dict[str, Callable[[str], Reference]] = {
     "docker://": _registry,
     "oci:": _layout,
     "docker-daemon:": _daemon,

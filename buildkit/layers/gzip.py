@@ -40,7 +40,7 @@ def member(data: bytes | bytearray | memoryview) -> bytes:
 def store(data: bytes | bytearray | memoryview) -> bytes:
     """`data` as stored deflate blocks (RFC 1951, 3.2.4): five bytes for each 64 KiB, and no encoder at all."""
     view = memoryview(data)
-    blocks = []
+    blocks: list[bytes | memoryview] = []
     for start in range(0, len(view) or 1, _STORED_BLOCK):
         part = view[start : start + _STORED_BLOCK]
         final = start + _STORED_BLOCK >= len(view)

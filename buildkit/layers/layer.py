@@ -9,7 +9,10 @@ would take its sticky bit, and stating `/lib` would replace the link of a merged
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from buildkit.errors import InvalidInput
@@ -54,9 +57,13 @@ def write_layer(
 ) -> Written:
     """Write the layer that holds `entries` (sorted by path) below `prefix`. Raises what `contents` raises."""
     members = _Members(write)
-    for part in _tar(entries, prefix.strip("/").encode(), contents):
-        members.add(part)
-    return members.finish()
+    try:
+        for part in _tar(entries, prefix.strip("/").encode(), contents):
+            members.add(part)
+        return members.finish()
+    except BaseException:
+        members.abandon()
+        raise
 
 
 def refuse_unshippable(entries: Iterable[Entry], *, case_collisions: bool) -> None:
@@ -123,26 +130,44 @@ def _target(entry: Entry, content: Content) -> bytes:
 
 
 class _Members:
-    """Cuts a stream into members and keeps the three results: digest, diff id, size."""
+    """Cuts a stream into members and keeps the three results: digest, diff id, size.
+
+    From the second member on a thread hashes and deflates while the next one is read: both leave Python's lock.
+    """
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._length = 0
         self._diff_id = hashlib.sha256()
         self._digest = hashlib.sha256()
         self._size = 0
+        self._worker: _Worker | None = None
 
     def add(self, data: bytes) -> None:
-        self._pending += data
-        while len(self._pending) >= gzip.MEMBER:
-            self._emit(bytes(self._pending[: gzip.MEMBER]))
-            del self._pending[: gzip.MEMBER]
+        self._pending.append(data)
+        self._length += len(data)
+        while self._length >= gzip.MEMBER:
+            joined = b"".join(self._pending)
+            self._pending = [joined[gzip.MEMBER :]]
+            self._length -= gzip.MEMBER
+            if self._worker is None:
+                self._worker = _Worker(self._emit)
+            self._worker.give(joined[: gzip.MEMBER])
 
     def finish(self) -> Written:
-        self._emit(bytes(self._pending))
+        if self._worker is not None:
+            self._worker.end()
+        self._emit(b"".join(self._pending))
         return Written(
             Digest("sha256:" + self._digest.hexdigest()), Digest("sha256:" + self._diff_id.hexdigest()), self._size
         )
+
+    def abandon(self) -> None:
+        """End the thread; what it was about to raise comes second to what is being raised."""
+        if self._worker is not None:
+            with suppress(BaseException):
+                self._worker.end()
 
     def _emit(self, data: bytes) -> None:
         if not data:
@@ -152,3 +177,38 @@ class _Members:
         self._digest.update(member)
         self._size += len(member)
         self._write(member)
+
+
+class _Worker:
+    """One thread that does one thing to each piece it is given, in order, at most two pieces behind."""
+
+    def __init__(self, work: Callable[[bytes], None]) -> None:
+        self._work = work
+        self._pieces: SimpleQueue[bytes | None] = SimpleQueue()
+        self._room = threading.Semaphore(2)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def give(self, piece: bytes) -> None:
+        """Hand over a piece; raises what the work on an earlier one raised."""
+        self._room.acquire()
+        if self._failure is not None:
+            raise self._failure
+        self._pieces.put(piece)
+
+    def end(self) -> None:
+        """Wait for the rest; raises what the work raised."""
+        self._pieces.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            try:
+                if self._failure is None:
+                    self._work(piece)
+            except BaseException as error:
+                self._failure = error
+            self._room.release()

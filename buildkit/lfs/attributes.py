@@ -1,7 +1,7 @@
-"""Which paths the `.gitattributes` files of a tree give to LFS (`filter=lfs`): gitattributes(5), git's attr.c. Pure.
+"""Which paths a tree's `.gitattributes` give to LFS (`filter=lfs`): gitattributes(5), git's attr.c. Pure.
 
-Only files of the tree count: the attributes of the machine (`info/attributes`, `core.attributesFile`) would make an
-image depend on who built it.
+Only files of the tree count: the attributes of the machine (`info/attributes`, `core.attributesFile`) would
+make an image depend on who built it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from buildkit.config.wildmatch import Matcher, Pattern, parse_pattern
@@ -28,7 +29,7 @@ _ESCAPE = re.compile(rb'\\([abfnrtv"\\]|[0-3][0-7][0-7])')
 _ESCAPES = dict(zip(b'abfnrtv"\\', b'\a\b\f\n\r\t\v"\\', strict=True))
 
 State = bool | bytes | None
-"""True: set. False: unset (`-name`). None: unspecified (`!name`), which still ends the search. Bytes: a value."""
+"""True: set. False: unset (`-name`). None: unspecified (`!name`), which is an answer too. Bytes: a value."""
 
 Effect = tuple[tuple[bytes, State], ...]
 
@@ -49,9 +50,10 @@ class _Group(NamedTuple):
 
 
 class LfsAttributes:
-    """The attributes of a tree. `files` has the content of each regular `.gitattributes` by its directory (b"": root).
+    """The attributes of a tree. `files` has each `.gitattributes` by its directory (b"" is the root).
 
-    Raises InvalidInput for files that would take too long to apply.
+    Git does not follow one that is a symbolic link, so it may not be among them. Raises InvalidInput for files
+    that would take too long to apply.
     """
 
     def __init__(self, files: Mapping[bytes, bytes]) -> None:
@@ -62,8 +64,10 @@ class LfsAttributes:
         groups = {directory: list(_groups(found, wanted)) for directory, found in lines.items()}
         self._groups = {directory: tuple(reversed(found)) for directory, found in groups.items() if found}
         if sum(map(len, groups.values())) > _GROUPS_LIMIT:
-            raise InvalidInput(f".gitattributes change the filter more than {_GROUPS_LIMIT} times",
-                               "sort their lines, so that those with equal attributes are neighbours")  # fmt: skip
+            raise InvalidInput(
+                f".gitattributes change the filter more than {_GROUPS_LIMIT} times",
+                "sort their lines, so that those with equal attributes are neighbours",
+            )
 
     def tracked(self, path: bytes) -> bool:
         """Whether `filter=lfs` holds for the file at `path`."""
@@ -91,23 +95,28 @@ class LfsAttributes:
 
 def _reaching_filter(macros: Mapping[bytes, Effect]) -> frozenset[bytes]:
     """The attributes that decide on the filter: itself, and macros that mention one of these."""
-    found: set[bytes] = {_FILTER}
-    while grown := {
-        name for name, effect in macros.items() if name not in found and found & {n for n, _ in effect}
-    }:
+    mentioned_by: dict[bytes, list[bytes]] = {}
+    for macro, effect in macros.items():
+        for name, _ in effect:
+            mentioned_by.setdefault(name, []).append(macro)
+    found, pending = {_FILTER}, [_FILTER]
+    while pending:
+        grown = set(mentioned_by.get(pending.pop(), ())) - found
         found |= grown
+        pending += grown
     return frozenset(found)
 
 
 def _groups(lines: Iterable[_Line], wanted: frozenset[bytes]) -> Iterator[_Group]:
-    relevant = (
-        (effect, line.pattern)
-        for line in lines
-        if line.pattern and not line.pattern.only_directories
-        if (effect := tuple(pair for pair in line.effect if pair[0] in wanted))
-    )
-    for effect, found in groupby(relevant, key=lambda pair: pair[0]):
-        yield _Group(Matcher(pattern for _, pattern in found), effect)
+    for effect, neighbours in groupby(_relevant(lines, wanted), key=itemgetter(0)):
+        yield _Group(Matcher(pattern for _, pattern in neighbours), effect)
+
+
+def _relevant(lines: Iterable[_Line], wanted: frozenset[bytes]) -> Iterator[tuple[Effect, Pattern]]:
+    for line in lines:
+        effect = tuple(pair for pair in line.effect if pair[0] in wanted)
+        if effect and line.pattern and not line.pattern.only_directories:
+            yield effect, line.pattern
 
 
 def _lines(content: bytes, directory: bytes) -> Iterator[_Line]:

@@ -2,23 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from buildkit.config.values import Places
+from buildkit.git.remote import is_url
 from buildkit.git.repository import Repository
-from buildkit.selection import PointerFile
+from buildkit.lfs.content import Directories, LfsContent, NoOrigin, Origin
+from buildkit.lfs.remote import Directory, Nowhere, Server, find_remote, git_directory
+from buildkit.lfs.store import ObjectStore, Wanted, stores_of
 
 
 class LazyLfs:
     """The `LfsStore` of a build."""
 
-    def __init__(self, repository: Repository, places: Places) -> None:
+    def __init__(
+        self, repository: Repository, places: Places, environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._repository = repository
         self._places = places
+        self._environ = environ
+        self._opened: LfsContent | None = None
 
-    def prefetch(self, wanted: Sequence[PointerFile]) -> None:
-        raise NotImplementedError
+    def prefetch(self, wanted: Sequence[Wanted]) -> None:
+        """Bring what is not here yet, many at once."""
+        self._content().prefetch(wanted)
 
-    def open(self, wanted: PointerFile) -> BinaryIO:
-        raise NotImplementedError
+    def open(self, wanted: Wanted) -> BinaryIO:
+        """The content, verified."""
+        return self._content().open(wanted)
+
+    def _content(self) -> LfsContent:
+        if self._opened is None:
+            storage = (self._repository.config("lfs.storage") or [""])[-1]
+            stores = stores_of(str(self._repository.git_directory()), storage)
+            self._opened = LfsContent(stores, ObjectStore(self._cache()), self._origin)
+        return self._opened
+
+    def _cache(self) -> str:
+        if self._places.cache:
+            return os.path.join(self._places.cache, "lfs", "objects")
+        folder = tempfile.mkdtemp(prefix="treeship-lfs-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _origin(self) -> Origin:
+        directory = self._repository.directory
+        match find_remote(self._setting(), self._remote_url(), directory):
+            case Server(url):
+                return self._server(url)
+            case Directory(path):
+                return Directories(stores_of(git_directory(path)), path)
+            case Nowhere() as nowhere:
+                return NoOrigin(nowhere)
+
+    def _setting(self) -> str:
+        """Ours, else that of this machine's git: neither is part of a commit."""
+        git = (*self._repository.config("lfs.url"), *self._repository.config("remote.origin.lfsurl"))
+        return self._places.lfs_url or (git[-1] if git else "")
+
+    def _remote_url(self) -> str:
+        if is_url(self._places.repo):
+            return self._places.repo
+        if not self._repository.config("remote.origin.url"):
+            return ""
+        # Not the setting itself: url.<base>.insteadOf may rewrite it.
+        return (
+            self._repository.run(["ls-remote", "--get-url", "origin"])
+            .decode(errors="surrogateescape")
+            .strip()
+        )
+
+    def _server(self, url: str) -> Origin:
+        from buildkit.lfs.batch import BatchClient
+        from buildkit.lfs.credentials import first_of, from_git, from_netrc
+        from buildkit.lfs.http import Http, HttpOptions
+
+        options = HttpOptions(
+            insecure=frozenset(self._places.insecure),
+            ca_file=self._places.ca_file,
+            connect_seconds=self._places.timeouts_connect,
+            read_seconds=self._places.timeouts_read,
+            jobs=self._places.jobs,
+        )
+        credentials = first_of(from_netrc(self._environ), from_git(self._repository.run))
+        return BatchClient(url, Http(options), credentials)

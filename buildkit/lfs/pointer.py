@@ -22,7 +22,7 @@ _OID = re.compile(r"sha256:([0-9a-f]{64})")
 _SIZE = re.compile(r"\+?[0-9]+")
 _EXTENSION = re.compile(r"ext-([0-9])-[0-9A-Za-z_].*", re.DOTALL)
 # What Go's bytes.TrimSpace takes off; Python's own notion of space is a wider one.
-_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"  # noqa: E501
+_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
 class Pointer(NamedTuple):
@@ -77,7 +77,8 @@ def _checked(fields: dict[str, str], extensions: dict[str, str], data: bytes) ->
 def refuse_extensions(pointer: Pointer, path: bytes) -> None:
     """Raises InvalidInput for a pointer whose content is stored in another form than the file has."""
     if pointer.extensions:
+        name = path.decode(errors="backslashreplace")
         raise InvalidInput(
-            f"{path.decode(errors='backslashreplace')}: its LFS content went through {', '.join(pointer.extensions)}",
+            f"{name}: its LFS content went through {', '.join(pointer.extensions)}",
             "programs of git-lfs extensions are not run here: leave the path out of lfs.include",
         )

@@ -1,16 +1,16 @@
 """Answers to a registry's challenge: Basic, or a Bearer token fetched from the realm that it names.
 
-Sources: distribution `docs/spec/auth/token.md` and `oauth.md`. Where credentials may go, in one rule: to the registry
-itself, and to the realm that *it* names, over https; over plain HTTP only where registry and realm both are hosts
-that are meant to (loopback, or `insecure`). A link-local or metadata address is never a realm. Nothing is
-redirected with credentials.
+Sources: distribution `docs/spec/auth/token.md` and `oauth.md`. Where credentials may go, in one rule: to the
+registry itself, and to the realm that *it* names, over https; over plain HTTP only where registry and realm
+both are hosts that are meant to (loopback, or `insecure`). A link-local or metadata address is never a realm.
+Nothing is redirected with credentials.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from buildkit.errors import AccessDenied, CorruptContent, InvalidInput, Unavailable
@@ -56,7 +56,7 @@ class Authorizer:
         self._tokens: dict[tuple[tuple[str, str], tuple[str, ...]], _Token] = {}
 
     def authorization(self, access: Access) -> Secret | None:
-        """What to send at once: nothing to a registry that has not asked yet; a token that still lasts a while."""
+        """What to send at once: nothing to a registry that has not asked; a token that lasts a while."""
         known = self._known.get(access.api.origin)
         if known is None:
             return None
@@ -77,7 +77,8 @@ class Authorizer:
         if asked is None:
             raise self.denied(access, refused, "it does not say how to log in")
         with self._lock_of(access):
-            self._known[access.api.origin] = asked
+            # Without its scope: that belongs to this one request.
+            self._known[access.api.origin] = asked._replace(parameters={**asked.parameters, "scope": ""})
             if asked.scheme == "basic":
                 found = self._basic(access)
                 if found is None or found == used:
@@ -127,8 +128,7 @@ class Authorizer:
         self, access: Access, asked: Challenge, credentials: Credentials | None
     ) -> tuple[Request, Secret | None]:
         realm = self._realm(access, asked)
-        # Some registries look at the first scope only: what was found missing goes first.
-        scopes = _unique([*asked.parameters.get("scope", "").split(), *access.scopes])
+        scopes = _ordered(asked.parameters.get("scope", "").split(), access.scopes)
         service = asked.parameters.get("service", "")
         if credentials and credentials.identity:
             form = {"grant_type": "refresh_token", "service": service, "client_id": "treeship",
@@ -163,6 +163,7 @@ class Authorizer:
                             "it does not issue tokens there; tell its administrator")  # fmt: skip
 
     def denied(self, access: Access, refused: Answer, why: str = "") -> AccessDenied:
+        """Who was refused what, and what the registry said about it."""
         what = " and ".join(scope.removeprefix("repository:") for scope in access.scopes)
         said = errors.parse_errors(refused.body).text
         reasons = "; ".join(filter(None, (why or "it does not take the credentials that are known", said)))
@@ -184,8 +185,16 @@ def _parse_token(body: bytes, realm: Url) -> tuple[str, float]:
     return token, float(seconds) if valid else _DEFAULT_SECONDS
 
 
-def _unique(scopes: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(scopes))
+def _ordered(missing: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """What was found missing goes first, since some registries look at the first scope only; each once."""
+    wider = {scope: next((ours for ours in wanted if _covers(ours, scope)), scope) for scope in missing}
+    return list(dict.fromkeys([*wider.values(), *wanted]))
+
+
+def _covers(scope: str, other: str) -> bool:
+    resource, _, actions = scope.rpartition(":")
+    asked_of, _, asked = other.rpartition(":")
+    return resource == asked_of and set(asked.split(",")) <= set(actions.split(","))
 
 
 def _quote(text: str) -> str:

@@ -53,6 +53,10 @@ class Repository:
         """One request to this repository."""
         return self._session.send(access or self.access(), request)
 
+    def pause(self, attempt: int, answer: Answer | None) -> None:
+        """Before another try: as long as the registry wants, or a little longer each time."""
+        self._session.transport.pause(attempt, answer)
+
     def refused(self, answer: Answer, doing: str) -> TreeshipError:
         """The error for an answer that does not fit."""
         return errors.refusal(answer.status, answer.body, doing=doing, host=self.host, repository=self.name)
@@ -90,7 +94,7 @@ class Repository:
             claimed = self._claimed(answer)
             if claimed and claimed != document.digest:
                 raise CorruptContent(f"{self._named(name)} was stored as {claimed}, not as {document.digest}",
-                                     f"{self.host} changes what it is given; nothing can be traced there")  # fmt: skip
+                                     f"{self.host} changes what it is given")  # fmt: skip
             return answer
         if errors.parse_errors(answer.body).codes & errors.MISSING_CONTENT:
             return answer
@@ -109,13 +113,13 @@ class Repository:
     # Blobs
 
     def has_blob(self, wanted: Descriptor) -> bool:
-        """HEAD. A registry that cannot tell (405, a storage host that takes GET only) is taken to have nothing."""
+        """HEAD. A registry that cannot tell (405, a storage host for GET only) is taken to have nothing."""
         answer = self.send(Request("HEAD", self.url(f"blobs/{wanted.digest}")))
         if answer.status == 200:
             length = answer.headers.get("content-length", "")
             if length.isdigit() and int(length) not in (wanted.size, 0):
                 raise CorruptContent(f"{self.host}/{self.name} has {wanted.digest} with {length} bytes, "
-                                     f"not {wanted.size}", f"{self.host} is broken: tell its administrator")  # fmt: skip
+                                     f"not {wanted.size}", "tell its administrator")  # fmt: skip
             return True
         foreign = answer.url.origin != self._api.origin
         if answer.status in (404, 405, 501) or (foreign and answer.status in (400, 403)):
@@ -138,8 +142,8 @@ class Repository:
     def mount(self, digest: Digest, origin: str) -> Url | None:
         """None where the blob of another repository is now here too; else where to upload it.
 
-        `from` is never left out (Quay fails without it). A registry that does not mount, or may not let us read
-        the other repository, is no error: the blob is sent instead.
+        `from` is never left out (Quay fails without it). A registry that does not mount, or may not let us
+        read the other repository, is no error: the blob is sent instead.
         """
         url = self.url(f"blobs/uploads/?mount={digest}&from={origin}")
         try:
@@ -151,7 +155,7 @@ class Repository:
         return self._location(answer) if answer.status == 202 else self.start_upload()
 
     def put_upload(self, location: Url, digest: Digest, body: Body | bytes) -> Answer:
-        """The bytes (or the rest of them) and the digest of all. Not repeated: the session may hold a part."""
+        """The bytes (or their rest) and the digest of all. Not repeated: the session may hold a part."""
         request = Request("PUT", location.with_query(f"digest={digest}"), (_BINARY,), body, again=False)
         return self.send(request)
 

@@ -50,7 +50,7 @@ class CredentialStore:
         self._found: dict[tuple[str, str], Credentials | None] = {}
 
     def find(self, host: str, repository: str) -> Credentials | None:
-        """The most specific ones. Raises InvalidInput, which names a malformed file but nothing of its content."""
+        """The most specific ones. Raises InvalidInput, which names a malformed file but not its content."""
         with self._lock:
             if self._files is None:
                 self._files = [
@@ -119,7 +119,7 @@ def _names(host: str) -> tuple[str, ...]:
 
 
 def _entry(auths: dict[str, Any], host: str, repository: str) -> object:
-    """auths[host/team/name], then shorter paths (containers-auth.json(5)), then the host in any of its spellings."""
+    """auths[host/team/name], then shorter paths (containers-auth.json(5)), then the host however spelt."""
     parts = repository.split("/")
     for name in _names(host):
         for length in range(len(parts), -1, -1):

@@ -1,6 +1,6 @@
-"""Credential helpers: `docker-credential-NAME get`, the host on stdin. The only process that the registry part starts.
+"""Credential helpers: `docker-credential-NAME get`, the host on stdin. The one process started here.
 
-Protocol: github.com/docker/docker-credential-helpers. What a helper prints is never shown: it may be a secret.
+Protocol: github.com/docker/docker-credential-helpers. What a helper prints may be secret and is never shown.
 """
 
 from __future__ import annotations

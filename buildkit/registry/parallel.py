@@ -1,4 +1,4 @@
-"""The same for each item, on a few threads: concurrent.futures costs start-up time and cannot stop what it began."""
+"""The same for each item, on a few threads. concurrent.futures costs start-up time and stops nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def each(
 ) -> list[Result]:
     """Results in the order of the items; after the first error nothing new begins, and it is raised.
 
-    The calling thread works too, so one item starts no thread. `act` gets a function to call between the steps
-    of long work: it raises where that work should end.
+    The calling thread works too, so one item starts no thread. `act` gets a function to call between the
+    steps of long work: it raises where that work should end.
     """
     crew = _Crew(items, act)
     threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(min(limit, len(items)) - 1)]

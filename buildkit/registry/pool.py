@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from buildkit.errors import InvalidInput
 from buildkit.registry.meter import Meter
-from buildkit.registry.options import Clock, RegistryOptions
+from buildkit.registry.options import RegistryOptions
 from buildkit.registry.url import Url, is_forbidden, is_loopback
 from buildkit.registry.wire import BadAnswer, Connection
 
@@ -30,20 +30,18 @@ def dial(hostname: str, port: int, timeout_seconds: float) -> socket.socket:
 
 
 class Pool:
-    """Keep-alive connections for each (scheme, host); a connection belongs to one thread until it is given back."""
+    """Keep-alive connections for each (scheme, host); one thread owns one until it is given back."""
 
     def __init__(
         self,
         options: RegistryOptions,
         meter: Meter,
         environ: Mapping[str, str],
-        clock: Clock,
         connect: Dial = dial,
     ) -> None:
         self._options = options
         self._meter = meter
         self._environ = environ
-        self._clock = clock
         self._dial = connect
         self._lock = threading.Lock()
         self._idle: dict[tuple[str, str], list[Connection]] = {}
@@ -62,7 +60,7 @@ class Pool:
                 connection.reused = True
                 return connection
             self.drop(connection)
-        connection = Connection(self._connect(url), url.origin, self._meter, self._clock)
+        connection = Connection(self._connect(url), url.origin, self._meter)
         with self._lock:
             self._open.add(connection)
         return connection
@@ -120,7 +118,7 @@ class Pool:
         head = f"CONNECT {name}:{url.port} HTTP/1.1\r\nHost: {name}:{url.port}\r\n"
         if proxy.authorization:
             head += f"Proxy-Authorization: {proxy.authorization.reveal()}\r\n"
-        tunnel = Connection(sock, url.origin, self._meter, self._clock)
+        tunnel = Connection(sock, url.origin, self._meter)
         tunnel.send(head.encode() + b"\r\n", b"")
         status = tunnel.answer(bodyless=True).status
         if status == 407:
@@ -147,7 +145,7 @@ def _tls_context(options: RegistryOptions, environ: Mapping[str, str]) -> ssl.SS
             context.load_cert_chain(options.certificate, options.key or None)
     except (OSError, ValueError):
         raise InvalidInput("a CA file or client certificate cannot be read",
-                           "check the ca_file, certificate and key settings and SSL_CERT_FILE") from None  # fmt: skip
+                           "check the ca_file, certificate and key settings") from None  # fmt: skip
     return context
 
 

@@ -1,10 +1,10 @@
 """`Sink` for a registry: blobs in parallel, then manifests (children first), the tags last.
 
 1. Nothing at all where a look-up in this run showed every tag at the digest already.
-2. Each blob not known to be there: HEAD; else a mount from another repository of the same host; else POST and PUT.
+2. Each blob not known to be there: HEAD; else a mount from a repository of the same host; else POST and PUT.
 3. Child manifests by digest.
-4. The last document under each tag. Where the registry misses a blob that was believed to be there, those blobs are
-   sent for real, and the manifest once more.
+4. The last document under each tag. Where the registry misses a blob that was believed to be there, those
+   blobs are sent for real, and the manifest once more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from buildkit.image.digest import Digest
 from buildkit.image.manifest import Document
 from buildkit.registry import errors
 from buildkit.registry.client import Repository
-from buildkit.registry.options import Clock, RegistryOptions
+from buildkit.registry.options import RegistryOptions
 from buildkit.registry.parallel import each
 from buildkit.registry.upload import Uploader
 
@@ -24,17 +24,14 @@ from buildkit.registry.upload import Uploader
 class RegistrySink:
     """One repository to write to. Safe to repeat after any interruption: what is there is not sent again."""
 
-    def __init__(
-        self, repository: Repository, options: RegistryOptions, clock: Clock, progress: Progress
-    ) -> None:
+    def __init__(self, repository: Repository, options: RegistryOptions, progress: Progress) -> None:
         self._repository = repository
         self._options = options
-        self._clock = clock
         self._progress = progress
         self._tags: dict[str, Digest] = {}
 
     def lookup(self, tag: str) -> Document | None:
-        """What the tag points to now: one request. The digest is remembered, so that `publish` can save its own."""
+        """What the tag points to now: one request. The digest is remembered, to save `publish` its own."""
         document = self._repository.find_manifest(tag)
         if document is None:
             self._tags.pop(tag, None)
@@ -99,19 +96,24 @@ class RegistrySink:
             raise self._repository.refused(answer, f"writing {name} to")
 
     def _send_missing(self, refusal: bytes, work: Publication, actions: dict[Digest, Action]) -> None:
-        """Blobs that were believed to be there (a cached HEAD, a manifest seen long ago) and are not."""
-        believed = [blob for blob in work.blobs if actions.get(blob.digest) is not Action.PUSH]
-        named = errors.parse_errors(refusal).digests
-        missing = [blob for blob in believed if blob.digest in named] or believed
+        """Blobs that were believed to be there (a cached HEAD, a manifest seen long ago) and are not.
 
-        def push(blob: Blob, stop: Callable[[], None]) -> Action:
+        Those that the registry names are sent whatever HEAD says; registries that name only the first one are
+        why the others are looked for again.
+        """
+        believed = [blob for blob in work.blobs if actions.get(blob.digest) is not Action.PUSH]
+        named = errors.parse_errors(refusal).digests & {blob.digest for blob in believed}
+
+        def mend(blob: Blob, stop: Callable[[], None]) -> Action:
+            if named and blob.digest not in named:
+                return self._settle(blob, (), stop)
             self._uploader(stop).send(blob)
             return Action.PUSH
 
-        actions.update(self._for_each(missing, push))
+        actions.update(self._for_each(believed, mend))
 
     def _uploader(self, stop: Callable[[], None]) -> Uploader:
-        return Uploader(self._repository, self._options, self._clock, self._progress, stop)
+        return Uploader(self._repository, self._options, self._progress, stop)
 
     def _for_each(
         self, blobs: Iterable[Blob], act: Callable[[Blob, Callable[[], None]], Action]

@@ -21,8 +21,8 @@ from buildkit.registry.transport import Transport
 class Registries:
     """Connections, tokens and credentials of a run. Close it, or use it in a `with`.
 
-    `environ` has the proxies and where credentials are; `connect` opens TCP connections: both are for tests to
-    replace, as `clock` is.
+    `environ` has the proxies and where credentials are; `connect` opens TCP connections: both are for tests
+    to replace, as `clock` is.
     """
 
     def __init__(
@@ -38,8 +38,7 @@ class Registries:
         self.options = options or RegistryOptions()
         self.traffic = traffic or Traffic()
         self._progress = progress or Silent()
-        self._clock = clock or Clock()
-        self._transport = Transport(self.options, self.traffic, environ, self._clock, connect)
+        self._transport = Transport(self.options, self.traffic, environ, clock or Clock(), connect)
         self._session = Session(self._transport, Authorizer(self._transport, environ))
 
     def source(self, reference: RegistryReference) -> RegistrySource:
@@ -51,7 +50,7 @@ class Registries:
     def sink(self, reference: RegistryReference) -> RegistrySink:
         """To write to."""
         repository = Repository(self._session, reference.host, reference.repository, "pull,push")
-        return RegistrySink(repository, self.options, self._clock, self._progress)
+        return RegistrySink(repository, self.options, self._progress)
 
     def close(self) -> None:
         """All connections, also those in use."""

@@ -1,4 +1,4 @@
-"""Requests to one repository: authorised, re-authorised when a token ends, redirected where that is harmless."""
+"""Requests to one repository: authorised (again, when a token ends), redirected where that is harmless."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Session:
         Reading requests alone are redirected, and what another host is sent has no Authorization.
         """
         answer = self._authorised(access, request)
-        if answer.status == 400 and request.url.scheme == "http" and b"HTTPS" in answer.body:
-            # A registry on loopback may speak TLS all the same. Nothing secret has been sent: it has not asked.
+        if answer.status == 400 and request.url.scheme == "http" and self._wants_tls(request, answer):
+            # On loopback there may be TLS all the same. Nothing secret was sent: nobody has asked yet.
             self._tls.add(request.url.host)
             access = access._replace(api=access.api._replace(scheme="https"))
             request = request._replace(url=request.url._replace(scheme="https"))
@@ -45,6 +45,12 @@ class Session:
             request = request._replace(url=answer.url.join(location))
             answer = self._authorised(access, request)
         raise InvalidInput(f"{access.host} redirects without end", "tell its administrator")
+
+    def _wants_tls(self, request: Request, answer: Answer) -> bool:
+        """Servers that are spoken to without TLS say so in a body, which HEAD does not show."""
+        if request.method == "HEAD":
+            answer = self.transport.send(Request("GET", request.url._replace(target="/v2/")))
+        return b"HTTPS" in answer.body
 
     def _authorised(self, access: Access, request: Request) -> Answer:
         if request.url.origin != access.api.origin:

@@ -1,4 +1,4 @@
-"""One request, one answer: tried again where that helps, counted, never redirected, never authorised by itself."""
+"""One request, one answer: tried again where that helps, counted; neither redirected nor authorised here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SMALL_ANSWER = 64 * 1024
 
 
 class Request(NamedTuple):
-    """`again`: whether it may be sent twice. `stream`: whether a 200 or 206 answer's body is read by the caller.
+    """`again`: whether it may be sent twice. `stream`: whether the caller reads the body of a 200 or 206.
 
     Authorization is not among the headers: it travels as a Secret.
     """
@@ -79,7 +79,7 @@ class Transport:
         self.options = options
         self.clock = clock
         self._meter = Meter(traffic)
-        self.pool = Pool(options, self._meter, environ, clock, connect)
+        self.pool = Pool(options, self._meter, environ, connect)
         self._answered: set[str] = set()
 
     def send(self, request: Request, authorization: Secret | None = None) -> Answer:
@@ -101,7 +101,7 @@ class Transport:
                 return answer
             if failure is not None and not (_passes(failure) and self._may_repeat(request, attempt)):
                 raise failure
-            self.clock.sleep(self._delay(attempt, answer))
+            self.pause(attempt, answer)
             attempt += 1
 
     def check(self, url: Url) -> None:
@@ -182,23 +182,23 @@ class Transport:
             raise InvalidInput(f"a header for {url.host} would hold a line break", "check the settings")
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
-    def _delay(self, attempt: int, answer: Answer | None) -> float:
-        """What the peer asks for, up to a limit; else our own."""
+    def pause(self, attempt: int, answer: Answer | None) -> None:
+        """As long as the peer asks for, up to a limit; else our own back-off."""
         asked = retry_after(answer.headers.get("retry-after", ""), self.clock) if answer else None
-        if asked is not None:
-            return min(asked, self.options.retry_after_limit_seconds)
-        return backoff(attempt)
+        limit = self.options.retry_after_limit_seconds
+        self.clock.sleep(backoff(attempt) if asked is None else min(asked, limit))
 
 
 def backoff(attempt: int) -> float:
     """Exponential, with jitter so that clients spread."""
     import random
 
-    return float(min(_BACKOFF_SECONDS * 2**attempt, _BACKOFF_LIMIT_SECONDS) * random.uniform(0.5, 1.0))  # noqa: S311
+    longest = min(_BACKOFF_SECONDS * 2.0**attempt, _BACKOFF_LIMIT_SECONDS)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret hangs on it
 
 
 def retry_after(value: str, clock: Clock) -> float | None:
-    """Seconds to wait by a Retry-After of seconds or a date (RFC 9110, 10.2.3); None where it says neither."""
+    """Seconds to wait by a Retry-After of seconds or a date (RFC 9110, 10.2.3); else None."""
     if not value:
         return None
     if value.isascii() and value.isdigit():

@@ -1,7 +1,8 @@
 """One blob to one repository: POST, then a single PUT of known length, and what to do when that breaks.
 
-Chunked uploads lose data on ECR, are refused by GHCR, and Debian's registry accepts gaps: so the default is one PUT.
-Only a large blob whose connection was lost is continued, and only while the registry proves that it has advanced.
+Chunked uploads lose data on ECR, are refused by GHCR, and Debian's registry accepts gaps: so the default is
+one PUT. Only a large blob whose connection was lost is continued, and only while the registry proves that it
+has advanced.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from buildkit.endpoints import Blob, Progress
 from buildkit.errors import InvalidInput, Unavailable
 from buildkit.registry import errors
 from buildkit.registry.client import Repository
-from buildkit.registry.options import Clock, RegistryOptions
-from buildkit.registry.transport import Answer, backoff
+from buildkit.registry.options import RegistryOptions
+from buildkit.registry.transport import Answer
 from buildkit.registry.url import Url
 from buildkit.registry.wire import Body
 
 # The session is unknown, over, or elsewhere than we think: a new one may do better.
+_STORED = frozenset({200, 201, 204})
 _START_OVER = frozenset({400, 404, 409, 416})
 
 
@@ -27,7 +29,6 @@ class Uploader(NamedTuple):
 
     repository: Repository
     options: RegistryOptions
-    clock: Clock
     progress: Progress
     stop: Callable[[], None]
 
@@ -45,20 +46,22 @@ class Uploader(NamedTuple):
             final = attempt == self.options.retries
             started = location or self.repository.start_upload()
             location = None
+            answer = None
             try:
                 answer = self.repository.put_upload(started, blob.digest, self._body(blob, label))
             except errors.ConnectionLost:
-                if self._resumed(blob, started, label):
+                # The bytes may all have arrived, and only the answer not.
+                if self.repository.has_blob(blob.descriptor) or self._resumed(blob, started, label):
                     return
                 if final:
                     raise
             else:
-                if answer.status in (200, 201, 202, 204):
+                if answer.status in _STORED:
                     self._check(blob, answer)
                     return
                 if final or not self._worth_another(answer, attempt):
                     raise self.repository.refused(answer, f"uploading {blob.digest} to")
-            self.clock.sleep(backoff(attempt))
+            self.repository.pause(attempt, answer)
 
     def _body(self, blob: Blob, label: str, start: int = 0) -> Body:
         def told(count: int) -> None:
@@ -100,7 +103,7 @@ class Uploader(NamedTuple):
                 continue
             except (InvalidInput, Unavailable):
                 return False
-            if answer.status in (200, 201, 204):
+            if answer.status in _STORED:
                 self._check(blob, answer)
-            return answer.status in (200, 201, 204)
+            return answer.status in _STORED
         return False

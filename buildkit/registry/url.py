@@ -61,8 +61,8 @@ class Url(NamedTuple):
     def join(self, location: str) -> Url:
         """Where a Location seen at this URL leads.
 
-        A registry behind a TLS proxy often calls itself http: its own name stays with https. Any other way from
-        https to http is refused.
+        A registry behind a TLS proxy often calls itself http: its own name stays with https. Any other way
+        from https to http is refused.
         """
         if location.startswith("//"):
             location = f"{self.scheme}:{location}"

@@ -1,7 +1,7 @@
 """HTTP/1.1 on one socket (RFC 9112). http.client costs 15 ms of every start, a tenth of a whole build.
 
-Whatever goes wrong here is an OSError, so that one `except` knows that the network failed; what goes wrong with
-the *body's* source is a BodyUnreadable.
+Whatever goes wrong here is an OSError, so that one `except` knows that the network failed; what goes wrong
+with the *body's* source is a BodyUnreadable.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import select
 import socket
+import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 from buildkit.registry.meter import Meter
-from buildkit.registry.options import Clock
 
 CHUNK = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
@@ -69,7 +69,6 @@ class Connection:
 
     __slots__ = (
         "_buffer",
-        "_clock",
         "_meter",
         "_patience",
         "_slow_bytes",
@@ -80,7 +79,7 @@ class Connection:
         "sock",
     )
 
-    def __init__(self, sock: socket.socket, key: tuple[str, str], meter: Meter, clock: Clock) -> None:
+    def __init__(self, sock: socket.socket, key: tuple[str, str], meter: Meter) -> None:
         """`sock` has its time-out set."""
         self.sock = sock
         self.key = key
@@ -88,7 +87,6 @@ class Connection:
         self.heard = False
         self._buffer = b""
         self._meter = meter
-        self._clock = clock
         self._patience = sock.gettimeout() or 60.0
         self._slow_since = 0.0
         self._slow_bytes = 0
@@ -127,7 +125,7 @@ class Connection:
 
     def answer(self, *, bodyless: bool, wait_seconds: float = 0.0) -> Response:
         """The next final answer; 1xx ones are skipped. `wait_seconds` more than usual for its first byte."""
-        self._slow_since = self._clock.now()
+        self._slow_since = time.monotonic()
         self._slow_bytes = 0
         if wait_seconds and not self._buffer:
             self.sock.settimeout(self._patience + wait_seconds)
@@ -135,7 +133,7 @@ class Connection:
                 self._fill()
             finally:
                 self.sock.settimeout(self._patience)
-            self._slow_since = self._clock.now()
+            self._slow_since = time.monotonic()
         while True:
             version, status, headers = parse_head(self._head())
             if status >= 200:
@@ -165,7 +163,7 @@ class Connection:
         self.heard = True
         self._meter.received(count)
         self._slow_bytes += count
-        passed = self._clock.now() - self._slow_since
+        passed = time.monotonic() - self._slow_since
         if passed > self._patience:
             if self._slow_bytes < _SLOWEST * passed:
                 raise TimeoutError("the answer comes too slowly")

@@ -84,7 +84,7 @@ def layer(files: Mapping[str, bytes], *, compressed: bool = True, media_type: st
 
 def image(*layers: Layer, platform: Platform = AMD64, docker: bool = False, **config: Any) -> Made:
     """An image that would run `/hello`; with `docker`, in Docker's media types."""
-    fields = {
+    fields: dict[str, Any] = {
         **platform.to_json(),
         "created": "2026-01-02T03:04:05Z",
         "config": {"Cmd": ["/hello"], **config},
@@ -92,13 +92,13 @@ def image(*layers: Layer, platform: Platform = AMD64, docker: bool = False, **co
         "history": [{"created": "2026-01-02T03:04:05Z", "created_by": "a test"} for _ in layers],
     }
     raw = canonical.dump(fields)
-    config = Descriptor.of(raw, media.DOCKER_CONFIG if docker else media.OCI_CONFIG)
+    top = Descriptor.of(raw, media.DOCKER_CONFIG if docker else media.OCI_CONFIG)
     stack = [
         Descriptor.of(part.raw, media.DOCKER_LAYER_GZIP if docker else part.media_type) for part in layers
     ]
-    parts = {part.digest: part for part in (config, *stack)}
-    blobs = {config.digest: raw, **{Digest.of(part.raw): part.raw for part in layers}}
-    return Made((_manifest(config, stack, docker),), tuple(parts.values()), blobs)
+    parts = {part.digest: part for part in (top, *stack)}
+    blobs = {top.digest: raw, **{Digest.of(part.raw): part.raw for part in layers}}
+    return Made((_manifest(top, stack, docker),), tuple(parts.values()), blobs)
 
 
 def index(*images: Made) -> Made:
@@ -135,3 +135,9 @@ def _manifest(config: Descriptor, layers: list[Descriptor], docker: bool) -> Man
         "layers": [part.to_json() for part in layers],
     }
     return Manifest(canonical.dump(fields), media.DOCKER_MANIFEST)
+
+
+def manifest_of(document: Document) -> Manifest:
+    """The document, which has to be an image."""
+    assert isinstance(document, Manifest)
+    return document

@@ -220,6 +220,11 @@ def named(manifests: list[Any], tag: str) -> set[str]:
     return {entry["digest"] for entry in found if entry["annotations"].get(REF_NAME) == tag}
 
 
+def digests(manifests: list[Any]) -> set[str]:
+    found = (entry.get("digest") for entry in manifests if isinstance(entry, dict))
+    return {digest for digest in found if isinstance(digest, str)}
+
+
 @given(st.lists(listed() | FOREIGN, max_size=8), st.sampled_from(TARGETS), st.lists(TAGS, max_size=3))
 def test_an_index_update_moves_the_names_and_nothing_else(
     before: list[Any], target: Descriptor, tags: list[str]
@@ -229,12 +234,7 @@ def test_an_index_update_moves_the_names_and_nothing_else(
     assert all(named(after, tag) == {target.digest} for tag in tags)
     for tag in {"a", "b", "c", "other"} - set(tags):
         assert named(after, tag) == named(before, tag)
-    listed_before = {
-        entry["digest"] for entry in before if isinstance(entry, dict) and entry.get("size") is not None
-    }
-    assert listed_before | {target.digest} <= {
-        entry.get("digest") for entry in after if isinstance(entry, dict)
-    }
+    assert {target.digest, *digests(before)} <= digests(after)
     # Whatever says more than a name and a digest is still there, and in its order.
     rich = [entry for entry in before if not isinstance(entry, dict) or "x" in entry]
     kept = [entry for entry in after if not isinstance(entry, dict) or "x" in entry]
@@ -365,8 +365,8 @@ def spoil_manifest_size(folder: Path) -> None:
     (folder / "index.json").write_text(text.replace(f'"size":{len(ONE.target.raw)}', '"size":7'))
 
 
-SPOILS = [spoil_link, spoil_inner_link, spoil_fifo, spoil_folder, spoil_index_link, spoil_giant, spoil_depth,
-          spoil_text, spoil_shape, spoil_digest, spoil_version, spoil_manifest, spoil_manifest_size]  # fmt: skip
+SPOILS = [spoil_link, spoil_inner_link, spoil_fifo, spoil_folder, spoil_index_link, spoil_giant, spoil_depth]
+SPOILS += [spoil_text, spoil_shape, spoil_digest, spoil_version, spoil_manifest, spoil_manifest_size]
 
 
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__.removeprefix("spoil_"))
@@ -497,8 +497,9 @@ def publish(folder):
     LayoutSink(LayoutReference(str(folder))).publish(new.work("v2", "latest"))
 
 
-def fresh(name):
-    return images.publish(root / str(name), old, "v1", "latest")
+def fresh(name, empty=False):
+    folder = root / str(name)
+    return folder if empty else images.publish(folder, old, "v1", "latest")
 
 
 def events(folder):
@@ -522,23 +523,22 @@ def die_at(event):
     sys.setprofile(note)
 
 
-def check_whole(folder):
-    for path in (folder / "blobs" / "sha256").iterdir():
+def check_whole(folder, sure):
+    for path in (folder / "blobs" / "sha256").glob("*"):
         assert Digest.of(path.read_bytes()).hex == path.name, path
-    reader = LayoutSource(LayoutReference(str(folder)))
     for tag in ("v1", "latest", "v2"):
         document = LayoutSink(LayoutReference(str(folder))).lookup(tag)
-        assert document is not None or tag == "v2", tag
+        assert document is not None or tag not in sure, tag
         for part in (document.config, *document.layers) if document else ():
-            images.read(reader, part)
-    assert reader.document("v1").digest == old.target.digest
+            images.read(LayoutSource(LayoutReference(str(folder))), part)
 
 
 total = events(fresh("count"))
 start = time.perf_counter(); publish(fresh("time")); seconds = time.perf_counter() - start
 killed = 0
 for point in range(points):
-    folder = fresh(point)
+    empty = point % 3 == 0
+    folder = fresh(point, empty)
     event, delay = dice.randrange(1, total + 1), dice.uniform(0, seconds)
     child = os.fork()
     if not child:
@@ -550,9 +550,9 @@ for point in range(points):
         time.sleep(delay)
         os.kill(child, signal.SIGKILL)
     killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    check_whole(folder)
+    check_whole(folder, () if empty else ("v1", "latest"))
     publish(folder)
-    check_whole(folder)
+    check_whole(folder, ("v2", "latest") if empty else ("v1", "v2", "latest"))
     assert LayoutSink(LayoutReference(str(folder))).lookup("latest").digest == new.target.digest
     assert not [name for name in os.listdir(folder) if name.startswith(files.TEMPORARY)], os.listdir(folder)
 print(total, killed)

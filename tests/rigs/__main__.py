@@ -1,4 +1,4 @@
-"""python -m tests.rigs list | install [NAME...]: what the rigs need, put on the machine ahead of the tests."""
+"""python -m tests.rigs list | install [NAME...]: put what the rigs need on the machine ahead of the tests."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ from tests.rigs.token_server import TokenServer
 Install = Callable[[], object]
 
 RIGS: dict[str, tuple[Install, str]] = {
-    "docker-registry": (DockerRegistry.install, "Debian's docker-registry, with passwords, tokens or TLS on request"),
+    "docker-registry": (DockerRegistry.install, "Debian's docker-registry; passwords, tokens, TLS"),
     "token-server": (TokenServer.install, "the tokens for it"),
     "ggcr-registry": (GgcrRegistry.install, "go-containerregistry's registry, and crane"),
     "docker-engine": (DockerEngine.install, "Debian's Docker Engine on its own socket"),
@@ -35,11 +35,12 @@ RIGS: dict[str, tuple[Install, str]] = {
 
 
 def main() -> int:
-    """0 when all that was asked for is there, 1 when a rig is broken; one that the machine cannot carry is named."""
+    """0 when all is there that this machine can carry (the rest is named), 1 when a rig is broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.rigs", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="name the rigs")
-    verbs.add_parser("install", help="install what they need").add_argument("names", nargs="*", metavar="NAME")
+    install = verbs.add_parser("install", help="install what they need")
+    install.add_argument("names", nargs="*", metavar="NAME")
     asked = parser.parse_args()
     if asked.verb == "list":
         for name, (_, purpose) in RIGS.items():

@@ -22,7 +22,7 @@ OPTIONS = (
     "--skip=output/dev",
 )
 COMPLETE = ("--variant=minbase", f"--include={','.join(PACKAGES)}")
-# Unpacked, never configured: no foreign program runs, so that it takes seconds and not minutes. Python works as it is.
+# Unpacked, never configured: no foreign program runs, so it takes seconds, not minutes. Python works so.
 UNPACKED = (
     "--variant=extract",
     "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
@@ -33,8 +33,6 @@ NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platfor
 FOREIGN = "arm64" if NATIVE != "arm64" else "amd64"
 VARIANTS = {"arm64": "v8", "armhf": "v7"}
 GO_NAMES = {"armhf": "arm", "i386": "386"}
-
-
 
 
 def rootfs_tar(architecture: str = NATIVE) -> Path:
@@ -73,5 +71,9 @@ def _system(tar: Path, architecture: str) -> RootFilesystem:
 def _bootstrap(architecture: str, options: tuple[str, ...], file: Path) -> None:
     need_root("mmdebstrap")
     debian_packages("mmdebstrap")
-    command = ["mmdebstrap", "--quiet", f"--architectures={architecture}", *options, *OPTIONS, SUITE, str(file)]
-    run(command, env={"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(file.parent)})
+    words = [f"--architectures={architecture}", *options, *OPTIONS, SUITE, str(file)]
+    run(
+        ["mmdebstrap", "--quiet", *words],
+        env={"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(file.parent)},
+        timeout=1800,
+    )

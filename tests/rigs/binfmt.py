@@ -13,6 +13,7 @@ from tests.rigs.process import run
 from tests.rigs.rig import Rig
 
 KERNEL = Path("/proc/sys/fs/binfmt_misc")
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 DEBIAN = Path("/usr/lib/binfmt.d")
 SETUP = "binfmt-setup.lock"
 
@@ -20,7 +21,7 @@ SETUP = "binfmt-setup.lock"
 class Binfmt(Rig):
     """While it is up, the kernel runs programs for MACHINES (as qemu names them), in containers too.
 
-    What was registered before stays; what this adds goes when the last process that uses the rig lets go of it.
+    What was registered before stays; what this adds goes when the last process that uses the rig lets go.
     """
 
     def __init__(self, *machines: str) -> None:
@@ -32,9 +33,9 @@ class Binfmt(Rig):
         debian_packages("qemu-user-static")
 
     def _start(self, ending: ExitStack) -> None:
-        users = ending.enter_context((cache_folder() / "locks" / "binfmt-users.lock").open("w"))
         with file_lock(SETUP):
-            # Each user holds the lock shared: the last one is he who can have it for himself.
+            # Each user holds this lock shared: the last one is he who can have it for himself.
+            users = ending.enter_context((cache_folder() / "locks" / "binfmt-users.lock").open("w"))
             fcntl.flock(users, fcntl.LOCK_SH)
             self._register()
         ending.callback(_release, users)
@@ -61,7 +62,7 @@ def _rule(machine: str) -> str:
 
 
 class _Added:
-    """What rigs have added to the kernel, kept in a file: the process that takes it away may be another one."""
+    """What rigs have added to the kernel, kept in a file: another process may be the one to take it away."""
 
     def __init__(self, handlers: list[str], mounted: bool) -> None:
         self.handlers = handlers
@@ -69,7 +70,8 @@ class _Added:
 
     @staticmethod
     def file() -> Path:
-        return cache_folder() / "locks" / "binfmt-added.json"
+        boot = BOOT.read_text().strip()  # What was added before the last boot has gone by itself.
+        return cache_folder() / "locks" / f"binfmt-added-{boot}.json"
 
     @classmethod
     def read(cls) -> "_Added":

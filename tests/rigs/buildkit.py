@@ -4,7 +4,7 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.rigs.go import go_tools
+from tests.rigs.golang import go_tools
 from tests.rigs.install import debian_packages, need_root
 from tests.rigs.mounting import overlay_works
 from tests.rigs.process import run
@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent / "go" / "buildkit"
 
 
 class BuildKit(Rig):
-    """buildkitd at `address` with an OCI worker (runc) and an empty cache; registries on 127.0.0.1 by plain HTTP."""
+    """buildkitd at `address` with an OCI worker (runc) and no cache; loopback registries need no TLS."""
 
     @classmethod
     def install(cls) -> None:
@@ -35,12 +35,12 @@ class BuildKit(Rig):
     def _start(self, ending: ExitStack) -> None:
         folder = self.workspace.path
         settings = folder / "buildkitd.toml"  # Not the machine's /etc/buildkit/buildkitd.toml.
-        settings.write_text("")
+        settings.write_text(f'[worker.oci]\ndefaultCgroupParent = "{self.workspace.token}"\n')
         snapshots = "overlayfs" if overlay_works(folder / "probe") else "native"
-        command = [go_tools(SOURCE) / "buildkitd", f"--config={settings}", f"--root={folder / 'root'}"]
+        program = str(go_tools(SOURCE) / "buildkitd")
+        places = [f"--config={settings}", f"--root={folder / 'root'}", f"--addr={self.address}"]
         worker = ["--containerd-worker=false", "--oci-worker=true", f"--oci-worker-snapshotter={snapshots}"]
-        network = ["--oci-worker-net=host"]
-        self._process = self._daemon(ending, [*command, f"--addr={self.address}", *worker, *network])
+        self._process = self._daemon(ending, [program, *places, *worker, "--oci-worker-net=host"])
         self._process.wait_until(lambda: self.buildctl("debug", "workers", check=False).stdout or None)
 
     def buildctl(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:

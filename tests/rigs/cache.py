@@ -1,4 +1,4 @@
-"""Things made once and kept: a folder of files named by what they are made from, safe for many processes at once."""
+"""Things made once and kept, each named by what it is made from; safe for many processes at once."""
 
 import fcntl
 import hashlib
@@ -34,7 +34,7 @@ def key_of(*parts: object) -> str:
 
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
-    """The file or folder NAME of the cache; MAKE writes it to the path that it is given, when it is not there yet."""
+    """The file or folder NAME of the cache; when it is not there, MAKE writes it to the path it is given."""
     final = cache_folder() / name
     if final.exists():
         return final

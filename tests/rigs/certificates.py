@@ -40,7 +40,7 @@ def _make(folder: Path, name: str, options: list[str], extensions: tuple[str, ..
     config.write_text(CONFIG)
     made = Certificate(key=folder / f"{name}.key", file=folder / f"{name}.crt")
     added = [word for extension in extensions for word in ("-addext", extension)]
-    files = ["-keyout", made.key, "-out", made.file]
+    files = ["-keyout", str(made.key), "-out", str(made.file)]
     subject = ["-subj", f"/CN=treeship rig {name}", "-days", "7", "-sha256"]
-    run(["openssl", "req", "-x509", "-nodes", "-config", config, *options, *subject, *added, *files])
+    run(["openssl", "req", "-x509", "-nodes", "-config", str(config), *options, *subject, *added, *files])
     return made

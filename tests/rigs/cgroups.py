@@ -6,7 +6,7 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 def remove_group(name: str) -> None:
-    """Remove the empty control group NAME, and those in it, from every hierarchy; one that is in use stays."""
+    """Remove the control group NAME, and those in it, from every hierarchy; what is in use stays."""
     for found in [ROOT / name, *ROOT.glob(f"*/{name}")]:
         for folder in sorted(found.glob("**/"), reverse=True):
             try:

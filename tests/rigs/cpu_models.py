@@ -24,7 +24,7 @@ def install() -> None:
 def run_under(
     model: str, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run ARGV, a path to a program and its arguments, on an emulated MODEL (see MODELS): some ten times slower.
+    """Run ARGV, a path to a program and its arguments, on an emulated MODEL (see MODELS): ten times slower.
 
     Only the program itself is emulated; processes that it starts run on the real CPU.
     """

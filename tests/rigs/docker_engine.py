@@ -4,7 +4,6 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.rigs.cgroups import remove_group
 from tests.rigs.install import debian_packages, need_root
 from tests.rigs.mounting import overlay_works
 from tests.rigs.process import run
@@ -18,7 +17,7 @@ ENGINE = Path("/usr/sbin/dockerd")
 class DockerEngine(Rig):
     """An engine without images at `url` (unix://...), for DOCKER_HOST or the docker SDK.
 
-    It has no bridge: run containers with --network=host or --network=none. Registries on 127.0.0.0/8 need no TLS.
+    It has no bridge: run containers with --network=host or --network=none. Loopback registries need no TLS.
     """
 
     @classmethod
@@ -48,9 +47,7 @@ class DockerEngine(Rig):
         return run([CLIENT, *words], env=self.env, check=check, stdin=stdin)
 
     def _start(self, ending: ExitStack) -> None:
-        group = f"/{self.workspace.token}"
-        ending.callback(remove_group, group.strip("/"))
-        self._process = self._daemon(ending, [ENGINE, *self._options(), f"--cgroup-parent={group}"])
+        self._process = self._daemon(ending, [str(ENGINE), *self._options()])
         self._process.wait_until(self._answer)
 
     def _options(self) -> list[str]:
@@ -65,6 +62,7 @@ class DockerEngine(Rig):
             f"--exec-root={folder / 'exec'}",
             f"--pidfile={folder / 'docker.pid'}",
             f"--storage-driver={driver}",
+            f"--cgroup-parent=/{self.workspace.token}",
             "--bridge=none",
             "--iptables=false",
             "--ip6tables=false",

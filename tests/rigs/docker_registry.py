@@ -34,8 +34,8 @@ class Login:
 class DockerRegistry(Rig):
     """A registry on `host` (an address and port), empty, deletion allowed.
 
-    With LOGIN it wants that user and password; with TOKENS, a started server, a token from there; with TLS it speaks
-    HTTPS only, and `ca_file` holds the authority to trust.
+    With LOGIN it wants that user and password; with TOKENS, a started server, a token from there; with TLS it
+    speaks HTTPS only, and `ca_file` holds the authority to trust.
     """
 
     host: str
@@ -71,7 +71,8 @@ class DockerRegistry(Rig):
     def requests(self) -> list[Request]:
         """All requests it has answered, the oldest first."""
         mark = f"{SETTLED}{uuid.uuid4()}"
-        self._ask(mark)  # It logs after it answers: this one in the log means that earlier ones are there too.
+        # It logs after it answers: once this request is in the log, earlier ones are too.
+        self._ask(mark)
         log = self._process.wait_until(lambda: _containing(self._process.output(), mark))
         found = [Request(method, path, int(status)) for method, path, status in ACCESS.findall(log)]
         return [request for request in found if not request.path.startswith(SETTLED)]

@@ -1,7 +1,7 @@
 """The rigs as pytest fixtures, and their logs beside a failure. Load it with `-p tests.rigs.fixtures`.
 
-Session fixtures are shared by all tests of a process: use a repository name of your own in a registry. For a rig with
-options (`DockerRegistry(tls=True)`) take the fixture `start`.
+Session fixtures are shared by all tests of a process: use a repository name of your own in a registry. For a
+rig with options (`DockerRegistry(tls=True)`) take the fixture `start`.
 """
 
 from collections.abc import Generator, Iterator
@@ -22,11 +22,13 @@ from tests.rigs.ggcr_registry import GgcrRegistry
 from tests.rigs.install import is_debian, is_root
 from tests.rigs.lfs_server import LfsServer
 from tests.rigs.podman import Podman
-from tests.rigs.process import TAIL, running
+from tests.rigs.process import TAIL, Daemon, running
 from tests.rigs.rig import Rig
 from tests.rigs.small_disk import SmallDisk
 
 R = TypeVar("R", bound=Rig)
+
+_before: dict[Daemon, int] = {}
 
 
 class Start(Protocol):
@@ -55,12 +57,19 @@ def started(rig: R) -> Iterator[R]:
         yield rig
 
 
+def pytest_runtest_logstart() -> None:
+    """Remember how long the logs are before a test."""
+    _before.clear()
+    _before.update({daemon: daemon.written() for daemon in running()})
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the end of every running daemon's log with a test that failed."""
+    """Show what the daemons have written during a test that failed."""
     report = yield
     if report.failed:
-        report.sections.extend((f"log of {daemon.name}", daemon.output()[-TAIL:]) for daemon in running())
+        logs = [(daemon.name, daemon.output(since=_before.get(daemon, 0))) for daemon in running()]
+        report.sections.extend((f"log of {name}", log[-TAIL:]) for name, log in logs if log)
     return report
 
 
@@ -71,7 +80,8 @@ def start() -> Iterator[Start]:
 
         def enter(rig: R) -> R:
             with skipping():
-                return ending.enter_context(rig)
+                ending.enter_context(rig)
+            return rig
 
         yield enter
 

@@ -1,10 +1,10 @@
-"""go-containerregistry's registry: a second implementation, strict where docker-registry is lax; and crane."""
+"""go-containerregistry's registry, a second implementation; and crane."""
 
 import re
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.rigs.go import go_install
+from tests.rigs.golang import go_install
 from tests.rigs.process import Daemon
 from tests.rigs.rig import Rig
 
@@ -30,8 +30,8 @@ class GgcrRegistry(Rig):
     def _start(self, ending: ExitStack) -> None:
         blobs = self.workspace.folder("blobs")
         # The same code as the module's cmd/registry, with a disk and an address to choose.
-        command = [crane(), "registry", "serve", "--address", "127.0.0.1:0", "--disk", blobs]
-        self._process = self._daemon(ending, command)
+        command = ["registry", "serve", "--address=127.0.0.1:0", f"--disk={blobs}"]
+        self._process = self._daemon(ending, [str(crane()), *command])
         self.host = self._process.wait_until(lambda: _listening(self._process))
 
     @property

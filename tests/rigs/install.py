@@ -10,7 +10,7 @@ from tests.rigs.errors import CommandFailed, RigUnavailable
 from tests.rigs.process import run
 
 POLICY = Path("/usr/sbin/policy-rc.d")
-DENIED = "#!/bin/sh\n# A treeship rig installs packages; their services must not start. Safe to remove.\nexit 101\n"
+DENIED = "#!/bin/sh\n# A treeship rig installs packages: no services now. Safe to remove.\nexit 101\n"
 
 
 def is_debian() -> bool:
@@ -43,7 +43,7 @@ def debian_packages(*packages: str) -> None:
     if not missing(packages):
         return
     if not (is_debian() and is_root()):
-        raise RigUnavailable(f"needs the Debian packages {' '.join(packages)}, and only root on Debian can install them")
+        raise RigUnavailable(f"needs {' '.join(packages)}: packages that only root on Debian can install")
     with file_lock("apt.lock"):
         if absent := missing(packages):
             with _no_services():
@@ -55,15 +55,15 @@ def _apt_install(packages: list[str]) -> None:
     install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
-        run(install, env=quiet)
+        run(install, env=quiet, timeout=1800)
     except CommandFailed:  # No package lists yet, or lists older than the mirror.
         run([*apt, "update"])
-        run(install, env=quiet)
+        run(install, env=quiet, timeout=1800)
 
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Debian starts a service as it installs it, docker-registry on port 5000 for one, unless this file forbids it."""
+    """Debian starts services as it installs them (a registry on port 5000), unless this file forbids it."""
     foreign = POLICY.exists() and POLICY.read_text() != DENIED
     if not foreign:
         POLICY.write_text(DENIED)

@@ -56,6 +56,10 @@ class LfsServer(Rig):
         self.faults = Faults()
         self._login = login
 
+    @classmethod
+    def install(cls) -> None:
+        """Needs Python alone."""
+
     def _start(self, ending: ExitStack) -> None:
         self.url = f"http://{ending.enter_context(serving(partial(_Handler, self)))}/lfs"
 
@@ -67,9 +71,10 @@ class LfsServer(Rig):
 
     def admits(self, header: str) -> bool:
         """Whether an Authorization HEADER is that of the login."""
-        if self._login is None:
-            return True
-        return header == "Basic " + base64.b64encode(":".join(self._login).encode()).decode()
+        return self._login is None or header == self._credentials()
+
+    def _credentials(self) -> str:
+        return "Basic " + base64.b64encode(":".join(self._login or ()).encode()).decode()
 
     def describe(self, operation: str, oid: str, size: int) -> dict[str, Any]:
         """What a batch says about one object: an action, an error, or nothing to do."""
@@ -81,7 +86,10 @@ class LfsServer(Rig):
             return entry | _error(404)
         if operation == "upload" and known is not None:
             return entry
-        return entry | {"actions": {operation: {"href": f"{self.url}/objects/{oid}"}}, "authenticated": True}
+        action: dict[str, Any] = {"href": f"{self.url}/objects/{oid}"}
+        if self._login is not None:
+            action["header"] = {"Authorization": self._credentials()}
+        return entry | {"actions": {operation: action}, "authenticated": True}
 
     def content(self, oid: str) -> bytes:
         """What a download of OID gives."""
@@ -97,7 +105,7 @@ class _Handler(QuietHandler):
     def do_POST(self) -> None:
         body = self.body()
         if self._turned_away():
-            return
+            return None
         if not self.path.endswith("/objects/batch"):  # Locks, for one: git-lfs takes 404 for "not supported".
             return self._reply(404, _message(404))
         asked = json.loads(body)
@@ -105,7 +113,8 @@ class _Handler(QuietHandler):
         entries = [self.rig.describe(operation, entry["oid"], entry["size"]) for entry in asked["objects"]]
         oids = tuple(entry["oid"] for entry in entries)
         reply = {"transfer": "basic", "objects": entries, "hash_algo": "sha256"}
-        return self._reply(200, json.dumps(reply).encode(), LfsRequest("POST", self.path, 200, operation, oids))
+        record = LfsRequest("POST", self.path, 200, operation, oids)
+        return self._reply(200, json.dumps(reply).encode(), record)
 
     def do_GET(self) -> None:
         if self._turned_away():

@@ -14,7 +14,7 @@ def mount(ending: ExitStack, kind: str, folder: Path, options: str) -> None:
 
 
 def overlay_works(scratch: Path) -> bool:
-    """Whether container engines may use overlay in SCRATCH: not on top of another overlay, as in a container."""
+    """Whether engines may use overlay in SCRATCH: not on top of another overlay, as inside a container."""
     if platform.system() != "Linux":
         return False
     folders = {name: scratch / name for name in ("lower", "upper", "work", "merged")}

@@ -1,5 +1,7 @@
-"""An OCI image layout from root file systems: one gzip layer each. Written here so that tests have bases that treeship
-itself has not made."""
+"""An OCI image layout from root file systems, one gzip layer each.
+
+Own code, apart from treeship's, so that tests have bases that treeship has not made.
+"""
 
 import gzip
 import hashlib
@@ -35,7 +37,9 @@ class RootFilesystem:
         return {name: value for name, value in known.items() if value}
 
 
-def write_layout(folder: Path, systems: Sequence[RootFilesystem], *, created: str, tag: str = "latest") -> None:
+def write_layout(
+    folder: Path, systems: Sequence[RootFilesystem], *, created: str, tag: str = "latest"
+) -> None:
     """Make FOLDER a layout in which TAG is the image of SYSTEMS: a manifest for one, an index for several."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)

@@ -20,7 +20,7 @@ insecure = true
 location = "localhost"
 insecure = true
 """
-# The default limit of open files is above the hard limit of many machines, which only CAP_SYS_RESOURCE may pass.
+# podman's default limits are above the hard limits of many machines, which takes CAP_SYS_RESOURCE.
 CONTAINERS = """\
 [containers]
 default_ulimits = []
@@ -38,8 +38,8 @@ POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
 class Podman(Rig):
     """The tools, each with an empty store: podman(...), buildah(...), skopeo(...), umoci(...).
 
-    Containers use the host's network. Registries on 127.0.0.1 need no TLS. Nothing of the machine's own settings,
-    images or logins is seen, and `argv` with `env` is for callers that start the tools themselves.
+    Containers use the host's network. Loopback registries need no TLS. Nothing of the machine's own settings,
+    images or logins is seen. `argv` and `env` are for callers that start the tools themselves.
     """
 
     env: dict[str, str]
@@ -64,6 +64,7 @@ class Podman(Rig):
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
             "REGISTRY_AUTH_FILE": str(folder / "auth.json"),
         }
+        ending.callback(remove_group, "libpod_parent")
         ending.callback(self.podman, "rm", "--all", "--force", "--time=0", check=False)
 
     def _storage(self) -> str:

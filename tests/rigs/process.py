@@ -1,4 +1,4 @@
-"""The one place that starts processes: argv lists, a scrubbed environment, output kept, nothing left running."""
+"""The one place that starts processes: argv lists, a scrubbed environment, output kept, all of them ended."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from tests.rigs.errors import CommandFailed, RigError
 
 T = TypeVar("T")
 
-# Settings of the caller's own that would change what a tool does (REGISTRY_* overrides docker-registry's file).
+# Settings of the caller's that would change what a tool does (REGISTRY_* overrides docker-registry's file).
 SCRUBBED = ("GIT_", "DOCKER_", "CONTAINERS_", "CONTAINER_", "BUILDKIT_", "BUILDAH_", "REGISTRY_", "STORAGE_")
 TOKEN = "TREESHIP_RIG"
 TAIL = 4000
@@ -28,9 +28,12 @@ def running() -> tuple["Daemon", ...]:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment that every process of a rig gets: the caller's without its tools' settings, and EXTRA."""
+    """The environment of every process of a rig: the caller's without settings of the tools, and EXTRA."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SCRUBBED)}
     loopback = ",".join(filter(None, (kept.get("NO_PROXY"), "127.0.0.1,localhost")))
+    kept["PATH"] = (
+        f"{kept.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # su leaves them out; dockerd needs runc.
+    )
     return kept | {"LC_ALL": "C.UTF-8", "NO_PROXY": loopback, "no_proxy": loopback} | dict(extra or {})
 
 
@@ -40,10 +43,10 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: str | None = None,
-    timeout: float = 900,
+    timeout: float = 300,
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ARGV to its end. With CHECK a code other than 0 raises CommandFailed, which holds what it printed."""
+    """Run ARGV to its end. With CHECK, a code other than 0 raises CommandFailed with what was printed."""
     words = [str(word) for word in argv]
     done = subprocess.run(
         words,
@@ -73,8 +76,8 @@ def output_of(argv: Sequence[str | Path], *, stdin: bytes = b"") -> bytes:
 def family(token: str) -> list[int]:
     """Ids of the processes that have TOKEN in their environment, and of all their descendants.
 
-    A group id is not enough: dockerd puts containerd, and containerd its shims, into sessions of their own, and a
-    shim's parent is gone at once. The environment is what they all inherit, down to the shim; below it, parents are.
+    A group id is not enough: dockerd puts containerd, and that its shims, into sessions of their own, and a
+    shim's parent is gone at once. The environment reaches down to the shim, and parenthood from there.
     """
     mark = f"{TOKEN}={token}".encode()
     children: dict[int, list[int]] = {}
@@ -94,7 +97,7 @@ def family(token: str) -> list[int]:
 
 
 def kill_family(token: str, *, patience: float = 10) -> None:
-    """Kill all of family(TOKEN), again until nobody is left (a supervisor may have started another meanwhile)."""
+    """Kill all of family(TOKEN), again until nobody is left: a supervisor may start another meanwhile."""
     deadline = time.monotonic() + patience
     while (processes := family(token)) and time.monotonic() < deadline:
         for process in processes:
@@ -108,7 +111,7 @@ def kill_family(token: str, *, patience: float = 10) -> None:
 class Daemon:
     """A process that runs until the end of its `with` block; LOG takes all it prints.
 
-    It gets SIGTERM when the thread that started it dies, be it by kill -9 (setpriv sets the parent death signal).
+    It gets SIGTERM when the thread that started it dies, be it by kill -9: setpriv sees to that.
     """
 
     def __init__(
@@ -142,16 +145,22 @@ class Daemon:
         """The id of the process itself."""
         return self._process.pid
 
-    def output(self) -> str:
-        """All it has printed so far."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+    def written(self) -> int:
+        """How much it has printed so far, in bytes."""
+        return self.log.stat().st_size
+
+    def output(self, *, since: int = 0) -> str:
+        """What it has printed so far, after the first SINCE bytes."""
+        with self.log.open("rb") as file:
+            file.seek(since)
+            return file.read().decode(errors="replace")
 
     def wait_until(self, probe: Callable[[], T | None], *, timeout: float = 60) -> T:
-        """Call PROBE until it returns something; the daemon's end or TIMEOUT raises, with the tail of the log."""
+        """Call PROBE until it returns something; raise the log's tail when the daemon or the time ends."""
         deadline = time.monotonic() + timeout
         while (result := probe()) is None:
             if self._process.poll() is not None:
-                raise RigError(f"{self.name} ended with code {self._process.returncode}\n{self.output()[-TAIL:]}")
+                raise RigError(f"{self.name} ended, code {self._process.returncode}\n{self.output()[-TAIL:]}")
             if time.monotonic() > deadline:
                 raise RigError(f"{self.name} is not ready after {timeout} s\n{self.output()[-TAIL:]}")
             time.sleep(0.02)

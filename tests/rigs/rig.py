@@ -18,8 +18,9 @@ class Rig(ABC):
     _ending: ExitStack
 
     @classmethod
-    def install(cls) -> None:  # noqa: B027 - most rigs need something, some need nothing.
-        """Put everything on the machine that a start needs; quick when it is there. Raises RigUnavailable."""
+    @abstractmethod
+    def install(cls) -> None:
+        """Put all that a start needs on the machine; quick when it is there. May raise RigUnavailable."""
 
     @abstractmethod
     def _start(self, ending: ExitStack) -> None:

@@ -30,10 +30,10 @@ class TokenRequest(NamedTuple):
 
 
 class TokenServer(Rig):
-    """Gives every known user what he asks for, except in `denied`; with no users, gives it to anybody.
+    """Gives each of USERS (name to password) what he asks for; where there are none, anybody.
 
-    `seconds` is how long the tokens to come are good for (the registry's leeway is taken off); it and `denied`, the
-    repositories for which nothing is granted, may be changed while it runs. `requests` is what was asked so far.
+    `seconds` is how long the tokens to come are good for, the registry's leeway taken off; `denied` are
+    repositories for which nothing is granted. Both may be changed at any time. `requests` is what was asked.
     """
 
     url: str
@@ -78,7 +78,8 @@ class TokenServer(Rig):
         pem = self._certificate.file.read_text().split("-----")[2]
         header = {"typ": "JWT", "alg": "RS256", "x5c": ["".join(pem.split())]}
         text = ".".join(_base64(json.dumps(part).encode()) for part in (header, claims))
-        signature = output_of(["openssl", "dgst", "-sha256", "-sign", self._certificate.key], stdin=text.encode())
+        command = ["openssl", "dgst", "-sha256", "-sign", str(self._certificate.key)]
+        signature = output_of(command, stdin=text.encode())
         return f"{text}.{_base64(signature)}"
 
 

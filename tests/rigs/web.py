@@ -1,5 +1,6 @@
 """Small HTTP servers on loopback, inside this process."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +27,11 @@ class _Server(ThreadingHTTPServer):
     # A client that keeps its connection open must not keep the rig from ending.
     daemon_threads = True
     block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up half-way is its own business; anything else is a fault of the rig."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A temporary folder that takes everything with it: processes, mounts, files, and what a killed owner left."""
+"""A temporary folder that takes all with it: processes, mounts, files, even where its owner was killed."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.rigs.cache import file_lock
+from tests.rigs.cgroups import remove_group
 from tests.rigs.process import kill_family, run
 
 PREFIX = "treeship-rig-"
@@ -30,10 +30,11 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """End the processes that were started for FOLDER, unmount what is in it, remove it."""
+    """End the processes that were started for FOLDER, unmount what is in it, remove it and its control group."""
     kill_family(folder.name)
     for mount in mounts_below(folder) if Path("/proc/self/mountinfo").exists() else ():
-        run(["umount", "--lazy", mount], check=False)  # Two mounts on one path: the first call takes the upper.
+        run(["umount", "--lazy", mount], check=False)
+    remove_group(folder.name)
     if folder.exists():
         shutil.rmtree(folder)
 
@@ -50,17 +51,18 @@ def sweep() -> None:
 
 
 class Workspace:
-    """`path` exists until the end of the `with` block. Daemons get its name as token, so that it can end them."""
+    """`path` exists until the end of the `with` block; its processes have its name in their environment."""
 
     path: Path
     _owner: TextIOWrapper
 
     def __enter__(self) -> Self:
-        with file_lock("workspaces.lock"):  # A sweep must not see a folder that is not locked yet.
-            sweep()
-            self.path = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-            self._owner = (self.path / OWNER).open("w")
-            fcntl.flock(self._owner, fcntl.LOCK_EX)
+        sweep()
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        unlocked = self.path / "owner.new"
+        self._owner = unlocked.open("w")
+        fcntl.flock(self._owner, fcntl.LOCK_EX)
+        unlocked.rename(self.path / OWNER)  # Only now a sweep elsewhere may look at it.
         return self
 
     def __exit__(

@@ -20,7 +20,6 @@ from tests.rigs.web import Request
 pytestmark = pytest.mark.rig
 
 
-
 def layout_digest(layout: Path) -> str:
     """The digest that `latest` of LAYOUT has."""
     digest: str = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
@@ -82,9 +81,7 @@ def test_tls_with_its_own_authority(start: Start, podman: Podman, foreign_layout
     assert Request("PUT", "/v2/safe/manifests/1", 201) in registry.requests()
 
 
-def test_tokens_are_granted_per_scope(
-    start: Start, podman: Podman, foreign_layout: Path
-) -> None:
+def test_tokens_are_granted_per_scope(start: Start, podman: Podman, foreign_layout: Path) -> None:
     tokens = start(TokenServer(users={"ada": "secret"}))
     registry = start(DockerRegistry(tokens=tokens))
     source = f"oci:{foreign_layout}:latest"

@@ -1,4 +1,4 @@
-"""Who may do what: nobody asks, a password, or tokens from the registry's own realm that end or are used up."""
+"""Who may do what: nobody asks, a password, or tokens that end or are used up."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Tokens(NamedTuple):
     """Bearer tokens, for `username` and `password`, for an identity token, or (with neither) for everybody.
 
     `uses`: how many requests a token serves. `field`, `says_seconds`: how the token's answer is worded.
-    `realm`: another address than the registry's own. `first_scope_only`: other scopes that are asked for are ignored.
-    `private`: repositories that nobody gets.
+    `realm`: another address than the registry's own. `first_scope_only`: other scopes that are asked for are
+    ignored. `private`: repositories that nobody gets.
     """
 
     username: str = ""
@@ -45,6 +45,7 @@ class Tokens(NamedTuple):
 
 
 Mode = Open | Password | Tokens
+OPEN = Open()
 
 
 class _Grant:
@@ -133,7 +134,12 @@ def _scope(exchange: Exchange) -> str:
 
 def _covers(scopes: tuple[str, ...], needed: str) -> bool:
     kind, name, actions = needed.rsplit(":", 2)
-    granted = {action for scope in scopes if scope.startswith(f"{kind}:{name}:") for action in scope.rsplit(":", 1)[1].split(",")}
+    granted = {
+        action
+        for scope in scopes
+        if scope.startswith(f"{kind}:{name}:")
+        for action in scope.rsplit(":", 1)[1].split(",")
+    }
     return set(actions.split(",")) <= granted
 
 

@@ -25,13 +25,14 @@ class Drop(Exception):
 
 
 class Recorded(NamedTuple):
-    """A line of the request log. `status` is 0 where no answer was given; `body_bytes` were read from the client."""
+    """A line of the request log. `status` is 0 for no answer; `body_bytes` were read; `connection` is a port."""
 
     method: str
     path: str
     status: int
     body_bytes: int
     headers: Mapping[str, str]
+    connection: int = 0
 
     @property
     def verb(self) -> str:
@@ -45,7 +46,7 @@ class Recorded(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """`length` False leaves out Content-Length; `cut` closes after so many body bytes; `pace` waits before each byte."""
+    """`length`: with Content-Length. `cut`: close after so many body bytes. `pace`: wait before each byte."""
 
     status: int
     headers: Mapping[str, str] = {}
@@ -68,7 +69,9 @@ class Reply(NamedTuple):
 class Exchange:
     """A request whose body is read when somebody wants it."""
 
-    def __init__(self, method: str, target: str, headers: Mapping[str, str], read: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, method: str, target: str, headers: Mapping[str, str], read: Callable[[int], bytes]
+    ) -> None:
         parts = urlsplit(target)
         self.method = method
         self.target = target
@@ -76,6 +79,7 @@ class Exchange:
         self.query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self.scopes = tuple(parse_qs(parts.query).get("scope", ()))
         self.headers = {name.lower(): value for name, value in headers.items()}
+        self.sent = dict(self.headers)  # what faults do not change
         self.kind, self.repository, self.name = classify(parts.path)
         self.received = 0
         self._read = read
@@ -119,4 +123,6 @@ def json_reply(status: int, value: Any, media_type: str = "application/json", **
 
 def error_reply(status: int, code: str, message: str = "", detail: Any = None) -> Reply:
     """An error as the specification wants it."""
-    return json_reply(status, {"errors": [{"code": code, "message": message or code.lower(), "detail": detail}]})
+    return json_reply(
+        status, {"errors": [{"code": code, "message": message or code.lower(), "detail": detail}]}
+    )

@@ -25,7 +25,7 @@ def route(exchange: Exchange, store: Store) -> Reply:
         return answer(exchange, store)
 
 
-def base(exchange: Exchange, store: Store) -> Reply:
+def base(_exchange: Exchange, _store: Store) -> Reply:
     """GET /v2/."""
     return json_reply(200, {}, Docker_Distribution_Api_Version="registry/2.0")
 
@@ -46,7 +46,9 @@ def get_blob(exchange: Exchange, store: Store) -> Reply:
     first, last = int(wanted[1]), min(int(wanted[2] or len(data) - 1), len(data) - 1)
     if first > last:
         return error_reply(416, "RANGE_INVALID")
-    return Reply(206, {**headers, "content-range": f"bytes {first}-{last}/{len(data)}"}, data[first : last + 1])
+    return Reply(
+        206, {**headers, "content-range": f"bytes {first}-{last}/{len(data)}"}, data[first : last + 1]
+    )
 
 
 def delete_blob(exchange: Exchange, store: Store) -> Reply:
@@ -149,7 +151,7 @@ def list_tags(exchange: Exchange, store: Store) -> Reply:
     count = int(exchange.query.get("n") or len(rest))
     reply = json_reply(200, {"name": exchange.repository, "tags": rest[:count]})
     if 0 < count < len(rest):
-        link = f"</v2/{exchange.repository}/tags/list?n={count}&last={rest[count - 1]}>; rel=\"next\""
+        link = f'</v2/{exchange.repository}/tags/list?n={count}&last={rest[count - 1]}>; rel="next"'
         return reply.with_headers(Link=link)
     return reply
 

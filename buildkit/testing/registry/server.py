@@ -10,7 +10,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
-from buildkit.testing.registry.access import Doorkeeper, Mode, Open
+from buildkit.testing.registry.access import OPEN, Doorkeeper, Mode
 from buildkit.testing.registry.exchange import Drop, Exchange, Recorded, Reply, error_reply
 from buildkit.testing.registry.faults import Fault
 from buildkit.testing.registry.routes import route
@@ -22,12 +22,14 @@ Hook = Callable[[int, Exchange], None]
 class InProcessRegistry:
     """A registry for tests, in a `with` block.
 
-    `host` is where it listens; `store` what it holds; `log` every request; `faults` how it misbehaves (they may be
-    changed at any time). `on_request` functions are called with the number and the exchange of each request before
-    anything is done about it: to count, to wait, to kill the client.
+    `host` is where it listens; `store` what it holds; `log` every request; `faults` how it misbehaves (they
+    may be changed at any time). `on_request` functions are called with the number and the exchange of each
+    request before anything is done about it: to count, to wait, to kill the client.
     """
 
-    def __init__(self, *, access: Mode = Open(), faults: Iterable[Fault] = (), store: Store | None = None) -> None:
+    def __init__(
+        self, *, access: Mode = OPEN, faults: Iterable[Fault] = (), store: Store | None = None
+    ) -> None:
         self.store = store or Store()
         self.log: list[Recorded] = []
         self.faults = list(faults)
@@ -71,9 +73,9 @@ class InProcessRegistry:
             reply = fault.after(exchange, reply, self.store)
         return reply
 
-    def record(self, exchange: Exchange, status: int) -> None:
+    def record(self, exchange: Exchange, status: int, port: int) -> None:
         """A line for the log."""
-        entry = Recorded(exchange.method, exchange.target, status, exchange.received, exchange.headers)
+        entry = Recorded(exchange.method, exchange.target, status, exchange.received, exchange.sent, port)
         with self._lock:
             self.log.append(entry)
 
@@ -116,7 +118,7 @@ class _Server(ThreadingHTTPServer):
         assert isinstance(request, socket.socket)
         with self._guard:
             self._open.add(request)
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+        super().process_request(request, client_address)
 
     def shutdown_request(self, request: object) -> None:
         assert isinstance(request, socket.socket)
@@ -148,22 +150,22 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _handle(self) -> None:
-        registry = self.server.registry
+        registry, port = self.server.registry, self.client_address[1]
         exchange = Exchange(self.command, self.path, dict(self.headers.items()), self._reader())
         try:
             reply = registry.answer(exchange)
         except Drop:
-            registry.record(exchange, 0)
+            registry.record(exchange, 0, port)
             self._reset()
             return
         except Exception:
-            registry.record(exchange, 500)
+            registry.record(exchange, 500, port)
             self._send(exchange, error_reply(500, "UNKNOWN", "a bug of the testing registry"))
             raise
-        registry.record(exchange, reply.status)
+        registry.record(exchange, reply.status, port)
         self._send(exchange, reply)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
 
     def _reader(self) -> Callable[[int], bytes]:
         left = int(self.headers.get("Content-Length") or 0)
@@ -172,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
 
         def read(limit: int) -> bytes:
             nonlocal left
-            data = self.rfile.read1(min(limit, left)) if left else b""  # type: ignore[attr-defined]
+            data = self.rfile.read1(min(limit, left)) if left else b""
             if left and not data:
                 raise Drop
             left -= len(data)
@@ -203,7 +205,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, exchange: Exchange, reply: Reply) -> None:
         # A body that nobody read cannot be told from the next request: the connection ends here.
-        self.close_connection = self.close_connection or bool(self._left) or not reply.length or reply.cut is not None
+        self.close_connection = (
+            self.close_connection or bool(self._left) or not reply.length or reply.cut is not None
+        )
         lines = [f"HTTP/1.1 {reply.status} -", *(f"{name}: {value}" for name, value in reply.headers.items())]
         if reply.length and "content-length" not in reply.headers and reply.status != 204:
             lines.append(f"Content-Length: {len(reply.body)}")
@@ -235,5 +239,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Not to stderr: `InProcessRegistry.log` has it."""
-
-

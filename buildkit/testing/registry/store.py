@@ -1,4 +1,4 @@
-"""What a registry holds, in memory, and the question that every test of a push ends with: is anything incomplete?"""
+"""What a registry holds, in memory, and the question that ends every test: is anything incomplete?"""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Store:
         return absent + [d for d in named_manifests(fields) if d not in repository.manifests]
 
     def incomplete(self) -> list[str]:
-        """Every tag behind which something is missing or is not what its digest says, as `repository:tag: what`."""
+        """Every tag behind which something is missing or false, as `repository:tag: what`."""
         with self.lock:
             return [
                 f"{name}:{tag}: {what}"

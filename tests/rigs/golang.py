@@ -1,4 +1,4 @@
-"""Programs built from Go modules, into the cache; and Go itself where the machine has none that is new enough."""
+"""Programs built from Go modules; and Go itself, where the machine has none that is new enough."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from tests.rigs.cache import cached, key_of
 from tests.rigs.errors import RigError, RigUnavailable
 from tests.rigs.process import run
 
-OLDEST = (1, 25)
+OLDEST = (1, 26)
 RELEASE = "1.26.8"
 # The digests that the Go checksum database gives for golang.org/toolchain at this release.
 TOOLCHAINS = {
@@ -23,6 +23,8 @@ TOOLCHAINS = {
     "aarch64": ("arm64", "h1:sYL/O6MqS68ML0kjsQ36WoYIpJqkw60TxizWUYUKQMc="),
 }
 FLAGS = ("-trimpath", "-ldflags=-s -w")
+STATIC = {"CGO_ENABLED": "0"}  # Needs no C compiler, and runs in any image.
+BUILD = (*FLAGS, *STATIC.items(), platform.machine())  # What a program is built by, beside its source.
 
 
 def go_install(module: str, version: str, *packages: str) -> Path:
@@ -30,21 +32,23 @@ def go_install(module: str, version: str, *packages: str) -> Path:
 
     def build(folder: Path) -> None:
         targets = [f"{module}/{package}@{version}" for package in packages]
-        run([go_command(), "install", *FLAGS, *targets], env={"GOBIN": str(folder)}, cwd=Path("/"))
+        command = [go_command(), "install", *FLAGS, *targets]
+        run(command, env=STATIC | {"GOBIN": str(folder)}, cwd=Path("/"), timeout=3600)
 
-    name = f"{module.rpartition('/')[2]}-{version}-{key_of(module, version, *packages, platform.machine())}"
+    name = f"{module.rpartition('/')[2]}-{version}-{key_of(*BUILD, module, version, *packages)}"
     return cached(f"go/{name}", build)
 
 
 def go_tools(source: Path) -> Path:
-    """The folder with all programs that the `tool` lines of SOURCE/go.mod name; built once for each go.sum."""
+    """The folder with the programs that `tool` lines of SOURCE/go.mod name; built once for each go.sum."""
 
     def build(folder: Path) -> None:
         folder.mkdir()
-        run([go_command(), "build", *FLAGS, "-o", f"{folder}{os.sep}", "tool"], cwd=source, timeout=3600)
+        command = [go_command(), "build", *FLAGS, "-o", f"{folder}{os.sep}", "tool"]
+        run(command, env=STATIC, cwd=source, timeout=3600)
 
     sums = [(source / name).read_text() for name in ("go.mod", "go.sum")]
-    return cached(f"go/{source.name}-{key_of(*sums, platform.machine())}", build)
+    return cached(f"go/{source.name}-{key_of(*BUILD, *sums)}", build)
 
 
 @cache
@@ -72,17 +76,17 @@ def _fetch_toolchain(folder: Path) -> None:
     url = f"{proxy.rstrip('/')}/{name.replace('@', '/@v/')}.zip"
     with urllib.request.urlopen(url, timeout=300) as answer, archive.open("wb") as file:
         shutil.copyfileobj(answer, file)
-    _unpack_module(archive, folder, prefix=f"{name}/", digest=digest)
-    archive.unlink()
+    unpack_module(archive, folder, prefix=f"{name}/", digest=digest)
     for program in [*(folder / "bin").iterdir(), *folder.glob("pkg/tool/*/*")]:
         program.chmod(0o755)  # Module zips carry no modes.
 
 
-def _unpack_module(archive: Path, folder: Path, *, prefix: str, digest: str) -> None:
+def unpack_module(archive: Path, folder: Path, *, prefix: str, digest: str) -> None:
     """Check ARCHIVE against DIGEST as Go does (the hash of all files' names and hashes), then unpack it."""
     with zipfile.ZipFile(archive) as source:
-        sums = (f"{hashlib.sha256(source.read(name)).hexdigest()}  {name}\n" for name in sorted(source.namelist()))
-        found = "h1:" + base64.b64encode(hashlib.sha256("".join(sums).encode()).digest()).decode()
+        sums = {name: hashlib.sha256(source.read(name)).hexdigest() for name in source.namelist()}
+        lines = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+        found = "h1:" + base64.b64encode(hashlib.sha256(lines.encode()).digest()).decode()
         if found != digest:
             raise RigError(f"{archive.name} has the digest {found}, not {digest}")
         source.extractall(folder.parent / "unpacked")
