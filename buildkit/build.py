@@ -114,7 +114,7 @@ def resolve_bases(bench: Bench, holds: Holds) -> tuple[Base, ...]:
 
 def make(bench: Bench, plan: Design, spool: Spool) -> Product:
     """Stages 5 and 6: make what is not known, and put the image together. Layers wait in `spool`."""
-    maker = Maker(bench.repository, plan.holds.prefix, bench.lfs, spool, bench.progress, bench.say)
+    maker = Maker(bench.repository, plan.holds.prefix, bench.lfs, spool, bench.cache, bench.say)
     made = _make_unknown(maker, plan)
     layers = tuple(
         CodeLayer(slot.name, slot.key, slot.written or made[slot.name].written) for slot, *_ in plan.layers
@@ -222,7 +222,8 @@ def _make_unknown(maker: Maker, plan: Design) -> dict[str, Made]:
     unknown = [layer.slot for layer in plan.layers if layer.slot.written is None]
     entries = {slot.name: plan.layerer.entries(plan.commit, plan.layering, slot) for slot in unknown}
     maker.prepare(plan.commit.tree, [entry for each in entries.values() for entry in each])
-    return {slot.name: maker.make(slot.name, entries[slot.name]) for slot in unknown}
+    before = {slot.name: slot for slot in (plan.layering.before.slots if plan.layering.before else ())}
+    return {slot.name: maker.make(slot, entries[slot.name], before.get(slot.name)) for slot in unknown}
 
 
 def _opener(maker: Maker, plan: Design, slot: Slot, made: Made | None) -> Callable[[], BinaryIO]:

@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO, NamedTuple, Protocol
 
-from buildkit.endpoints import Progress
+from buildkit.cache import Cache
 from buildkit.errors import CorruptContent
 from buildkit.git import tree
 from buildkit.git.commit import Commit
 from buildkit.git.repository import Repository
 from buildkit.git.tree import Entry
 from buildkit.layering import Layerer, Layering
+from buildkit.layers import groups
 from buildkit.layers.layer import Content, Written, write_layer
 from buildkit.plan import Slot
 from buildkit.selection import PointerFile, lfs_content
 from buildkit.spool import Spool
 
 _CHUNK = 1 << 20
+# Members of layers above this are not kept for the next build: such a layer seldom changes, and the disk is finite.
+_WORTH_KEEPING = 16 << 20
 
 
 class LfsStore(Protocol):
@@ -44,13 +47,13 @@ class Maker:
     """Makes layers of one commit. `say` is told of symbolic links that leave the tree."""
 
     def __init__(
-        self, repository: Repository, prefix: str, lfs: LfsStore, spool: Spool, progress: Progress, say: Callable[[str], None]
+        self, repository: Repository, prefix: str, lfs: LfsStore, spool: Spool, cache: Cache, say: Callable[[str], None]
     ) -> None:
         self._repository = repository
         self._prefix = prefix
         self._lfs = lfs
         self._spool = spool
-        self._progress = progress
+        self._cache = cache
         self._say = say
         self._lock = threading.Lock()
 
@@ -61,12 +64,14 @@ class Maker:
             self._lfs.prefetch(pointers)
         self._repository.hydrate(tree_id, [entry.oid for entry in entries if not lfs_content(entry)])
 
-    def make(self, name: str, entries: Sequence[Entry]) -> Made:
-        """Make one layer."""
+    def make(self, slot: Slot, entries: Sequence[Entry], before: Slot | None = None) -> Made:
+        """Make one layer. What an earlier one in the same place, `before`, shares with it is copied from the cache."""
         blob = self._spool.blob()
-        self._progress.start(name, len(entries))
-        written = write_layer(entries, self._prefix, self._contents, blob.write)
-        self._progress.finish(name)
+        known = self._kept(before) if before else {}
+        keep: dict[bytes, tuple[bytes, ...]] | None = {} if slot.name.startswith("light") else None
+        written = write_layer(entries, self._prefix, self._contents, blob.write, known=known, keep=keep)
+        if keep and written.size <= _WORTH_KEEPING:
+            self._cache.put("members", slot.key.hex, groups.pack(keep))
         return Made(written, blob.open)
 
     def again(self, commit: Commit, layerer: Layerer, layering: Layering, slot: Slot) -> BinaryIO:
@@ -77,13 +82,20 @@ class Maker:
         with self._lock:
             entries = layerer.entries(commit, layering, slot)
             self.prepare(commit.tree, entries)
-            made = self.make(slot.name, entries)
+            made = self.make(slot, entries)
         if made.written != slot.written:
             raise CorruptContent(
                 f"layer {slot.name} was described as {slot.written}, but its content is {made.written}",
                 "the image it was reused from is not to be trusted: leave it out of --reuse-from, or give --no-reuse",
             )
         return made.open()
+
+    def _kept(self, before: Slot) -> groups.Kept:
+        data = self._cache.get("members", before.key.hex)
+        try:
+            return groups.unpack(data) if data else {}
+        except ValueError:
+            return {}
 
     def _contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
         """One layer is all LFS or all git: they never share a slot."""

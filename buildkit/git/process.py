@@ -37,7 +37,9 @@ def environment(settings: Settings = (), source: Mapping[str, str] = os.environ)
     kept = {
         name: value
         for name, value in source.items()
-        if not name.startswith("GIT_") or name in _KEPT or name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
+        if not name.startswith("GIT_")
+        or name in _KEPT
+        or name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
     }
     return kept | _SET | _configured(settings, kept)
 
@@ -89,6 +91,12 @@ def run(
     return stdout
 
 
+# The words of curl, ssh and git, in lower case; "error: 5" begins HTTP's 5xx.
+_UNREACHABLE = ("could not resolve host", "connection", "connect to", "timed out", "early eof", "hung up",
+                "returned error: 5")  # fmt: skip
+_REFUSED = ("authentication failed", "could not read username", "permission denied", "returned error: 403")
+
+
 def failure(directory: str, stderr: bytes) -> TreeshipError:
     """The error behind what git said on stderr."""
     text = redact(stderr.decode(errors="replace").strip())
@@ -101,17 +109,21 @@ def failure(directory: str, stderr: bytes) -> TreeshipError:
         )
     if "not a git repository" in lower or "cannot change to" in lower:
         return InvalidInput(f"not a git repository: {where}", "give one with --repo, or run inside one")
-    if any(sign in lower for sign in ("could not resolve host", "connection", "timed out", "early eof", "hung up")):
+    if any(sign in lower for sign in _UNREACHABLE):
         return Unavailable(f"git could not reach the remote: {text}", "check the network and try again")
-    if any(sign in lower for sign in ("authentication failed", "could not read username", "permission denied")):
+    if any(sign in lower for sign in _REFUSED):
         return AccessDenied(f"git was refused: {text}", "give git credentials that may read that repository")
     if "no space left" in lower:
         return Unavailable(f"git: the disk is full: {text}", "free some space and try again")
     if any(sign in lower for sign in ("find remote ref", "not our ref", "unadvertised object")):
-        return NotFound(f"the remote has no such commit: {text}", "name one of its branches or tags, or a full id")
+        return NotFound(
+            f"the remote has no such commit: {text}", "name one of its branches or tags, or a full id"
+        )
     if any(sign in lower for sign in ("does not exist", "not found", "does not appear to be a git")):
         return NotFound(f"git: {text}", "check the repository's address and your access to it")
-    return InvalidInput(f"git failed: {text or 'without a message'}", "run `git fsck` there if it looks damaged")
+    return InvalidInput(
+        f"git failed: {text or 'without a message'}", "run `git fsck` there if it looks damaged"
+    )
 
 
 def redact(text: str) -> str:

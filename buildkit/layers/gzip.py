@@ -37,6 +37,33 @@ def member(data: bytes | bytearray | memoryview) -> bytes:
     return b"".join((_HEAD, body, struct.pack("<II", zlib.crc32(data), len(data))))
 
 
+def content(member: bytes) -> bytes | bytearray:
+    """What a member made here holds. Raises ValueError where it is damaged."""
+    crc, size = struct.unpack("<II", member[-8:])
+    try:
+        data = _inflate(member[len(_HEAD) : -8], size)
+    except ValueError:
+        raise ValueError("a damaged gzip member") from None
+    if len(data) != size or zlib.crc32(data) != crc:
+        raise ValueError("a damaged gzip member: its checksum does not agree")
+    return data
+
+
+def _inflate(body: bytes, size: int) -> bytes | bytearray:
+    """By libdeflate, three times as fast as zlib, whose word on plain contents is as good."""
+    if recipe() == LIBDEFLATE:
+        import deflate
+
+        try:
+            return deflate.deflate_decompress(body, size)
+        except deflate.DeflateError as error:
+            raise ValueError(str(error)) from None
+    try:
+        return zlib.decompress(body, -15)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+
+
 def store(data: bytes | bytearray | memoryview) -> bytes:
     """`data` as stored deflate blocks (RFC 1951, 3.2.4): five bytes for each 64 KiB, and no encoder at all."""
     view = memoryview(data)
@@ -64,7 +91,7 @@ def _answers_as_known() -> bool:
     """Whether this libdeflate gives the bytes that all others gave for one sample."""
     try:
         return zlib.crc32(_deflate(_sample())) == _KNOWN_CRC
-    except ImportError:
+    except (ImportError, AttributeError):
         return False
 
 

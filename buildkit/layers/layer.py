@@ -8,18 +8,16 @@ would take its sticky bit, and stating `/lib` would replace the link of a merged
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from queue import SimpleQueue
 from typing import NamedTuple
 
 from buildkit.errors import InvalidInput
 from buildkit.git import tree
 from buildkit.git.tree import Entry
 from buildkit.image.digest import Digest
-from buildkit.layers import gzip, tar
+from buildkit.layers import groups, tar
+from buildkit.layers.groups import Kept
+from buildkit.layers.members import MemberWriter
 
 # Linux: a longer target cannot be followed.
 _LONGEST_TARGET = 4095
@@ -53,17 +51,59 @@ class Written(NamedTuple):
 
 
 def write_layer(
-    entries: Sequence[Entry], prefix: str, contents: Contents, write: Callable[[bytes], object]
+    entries: Sequence[Entry],
+    prefix: str,
+    contents: Contents,
+    write: Callable[[bytes], object],
+    *,
+    known: Kept | None = None,
+    keep: dict[bytes, tuple[bytes, ...]] | None = None,
 ) -> Written:
-    """Write the layer that holds `entries` (sorted by path) below `prefix`. Raises what `contents` raises."""
-    members = _Members(write)
+    """Write the layer that holds `entries` (sorted by path) below `prefix`. Raises what `contents` raises.
+
+    Groups whose members are `known` are copied, not read; into `keep` go the members of all groups.
+    """
+    writer = MemberWriter(write)
     try:
-        for part in _tar(entries, prefix.strip("/").encode(), contents):
-            members.add(part)
-        return members.finish()
+        _write(writer, entries, prefix.strip("/").encode(), contents, known or {}, keep)
+        digest, diff_id, size = writer.finish()
     except BaseException:
-        members.abandon()
+        writer.abandon()
         raise
+    return Written(Digest("sha256:" + digest), Digest("sha256:" + diff_id), size)
+
+
+def _write(
+    writer: MemberWriter,
+    entries: Sequence[Entry],
+    prefix: bytes,
+    contents: Contents,
+    known: Kept,
+    keep: dict[bytes, tuple[bytes, ...]] | None,
+) -> None:
+    """Folders, then the groups, then the end, each in members of its own."""
+    for folder in folders(entries, prefix):
+        writer.add(tar.header(folder + b"/", tar.FOLDER, mode=0o755))
+    writer.cut()
+    split = groups.split(entries)
+    unread = contents([entry for group in split if group.key not in known for entry in group.entries])
+    collected: dict[bytes, list[bytes]] = {}
+    for group in split:
+        if keep is not None:
+            writer.collect(collected.setdefault(group.key, []))
+        if group.key in known:
+            for member in known[group.key]:
+                writer.copy(member)
+            continue
+        for entry in group.entries:
+            for part in _file(entry, next(unread), prefix):
+                writer.add(part)
+        writer.cut()
+    writer.collect(None)
+    writer.add(tar.END)
+    writer.finish()
+    if keep is not None:
+        keep.update({key: tuple(members) for key, members in collected.items()})
 
 
 def refuse_unshippable(entries: Iterable[Entry], *, case_collisions: bool) -> None:
@@ -90,31 +130,30 @@ def _refuse_collision(path: bytes, folded: dict[bytes, bytes]) -> None:
         path = path.rpartition(b"/")[0]
 
 
-def _tar(entries: Sequence[Entry], prefix: bytes, contents: Contents) -> Iterator[bytes]:
+def folders(entries: Iterable[Entry], prefix: bytes) -> list[bytes]:
+    """The folders that a layer with these entries states, outermost first."""
     stated: set[bytes] = set()
-    for entry, content in zip(entries, contents(entries), strict=True):
-        path = prefix + b"/" + entry.path if prefix else entry.path
-        for folder in _folders(path.rpartition(b"/")[0], prefix, stated):
-            yield tar.header(folder + b"/", tar.FOLDER, mode=0o755)
-        if entry.mode == tree.SYMLINK:
-            yield tar.header(path, tar.LINK, mode=0o777, target=_target(entry, content))
-            continue
-        mode = 0o755 if entry.mode == tree.EXECUTABLE else 0o644
-        yield tar.header(path, tar.FILE, mode=mode, size=content.size)
-        yield from content.chunks
-        yield tar.padding(content.size)
-    yield tar.END
+    for entry in entries:
+        folder = _path(entry, prefix).rpartition(b"/")[0]
+        while folder and folder not in stated and len(folder) >= len(prefix):
+            stated.add(folder)
+            folder = folder.rpartition(b"/")[0]
+    return sorted(stated - _SYSTEM)
 
 
-def _folders(folder: bytes, prefix: bytes, stated: set[bytes]) -> list[bytes]:
-    """The folders above a file that have not been stated yet, outermost first."""
-    found = []
-    while folder and folder not in stated and len(folder) >= len(prefix):
-        stated.add(folder)
-        if folder not in _SYSTEM:
-            found.append(folder)
-        folder = folder.rpartition(b"/")[0]
-    return found[::-1]
+def _file(entry: Entry, content: Content, prefix: bytes) -> Iterator[bytes]:
+    path = _path(entry, prefix)
+    if entry.mode == tree.SYMLINK:
+        yield tar.header(path, tar.LINK, mode=0o777, target=_target(entry, content))
+        return
+    mode = 0o755 if entry.mode == tree.EXECUTABLE else 0o644
+    yield tar.header(path, tar.FILE, mode=mode, size=content.size)
+    yield from content.chunks
+    yield tar.padding(content.size)
+
+
+def _path(entry: Entry, prefix: bytes) -> bytes:
+    return prefix + b"/" + entry.path if prefix else entry.path
 
 
 def _target(entry: Entry, content: Content) -> bytes:
@@ -127,88 +166,3 @@ def _target(entry: Entry, content: Content) -> bytes:
     if b"\0" in target:
         raise InvalidInput(f"the symbolic link {tree.show(entry.path)} has a NUL byte in its target", "remove it")
     return target
-
-
-class _Members:
-    """Cuts a stream into members and keeps the three results: digest, diff id, size.
-
-    From the second member on a thread hashes and deflates while the next one is read: both leave Python's lock.
-    """
-
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._write = write
-        self._pending: list[bytes] = []
-        self._length = 0
-        self._diff_id = hashlib.sha256()
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self._worker: _Worker | None = None
-
-    def add(self, data: bytes) -> None:
-        self._pending.append(data)
-        self._length += len(data)
-        while self._length >= gzip.MEMBER:
-            joined = b"".join(self._pending)
-            self._pending = [joined[gzip.MEMBER :]]
-            self._length -= gzip.MEMBER
-            if self._worker is None:
-                self._worker = _Worker(self._emit)
-            self._worker.give(joined[: gzip.MEMBER])
-
-    def finish(self) -> Written:
-        if self._worker is not None:
-            self._worker.end()
-        self._emit(b"".join(self._pending))
-        return Written(
-            Digest("sha256:" + self._digest.hexdigest()), Digest("sha256:" + self._diff_id.hexdigest()), self._size
-        )
-
-    def abandon(self) -> None:
-        """End the thread; what it was about to raise comes second to what is being raised."""
-        if self._worker is not None:
-            with suppress(BaseException):
-                self._worker.end()
-
-    def _emit(self, data: bytes) -> None:
-        if not data:
-            return
-        self._diff_id.update(data)
-        member = gzip.member(data)
-        self._digest.update(member)
-        self._size += len(member)
-        self._write(member)
-
-
-class _Worker:
-    """One thread that does one thing to each piece it is given, in order, at most two pieces behind."""
-
-    def __init__(self, work: Callable[[bytes], None]) -> None:
-        self._work = work
-        self._pieces: SimpleQueue[bytes | None] = SimpleQueue()
-        self._room = threading.Semaphore(2)
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def give(self, piece: bytes) -> None:
-        """Hand over a piece; raises what the work on an earlier one raised."""
-        self._room.acquire()
-        if self._failure is not None:
-            raise self._failure
-        self._pieces.put(piece)
-
-    def end(self) -> None:
-        """Wait for the rest; raises what the work raised."""
-        self._pieces.put(None)
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        while (piece := self._pieces.get()) is not None:
-            try:
-                if self._failure is None:
-                    self._work(piece)
-            except BaseException as error:
-                self._failure = error
-            self._room.release()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from buildkit.errors import CorruptContent
 from buildkit.image.descriptor import Descriptor
 from buildkit.registry import errors
+from buildkit.registry.body import CHUNK
 from buildkit.registry.transport import Answer, Request
-from buildkit.registry.wire import CHUNK, content_length
+from buildkit.registry.wire import content_length
 
 if TYPE_CHECKING:
     from buildkit.registry.client import Repository

@@ -17,10 +17,10 @@ from buildkit.image.manifest import Document, parse_document
 from buildkit.registry import errors
 from buildkit.registry.auth import Access
 from buildkit.registry.blob import open_blob
+from buildkit.registry.body import Body
 from buildkit.registry.session import Session
 from buildkit.registry.transport import Answer, Request
 from buildkit.registry.url import Url
-from buildkit.registry.wire import Body
 
 _ACCEPT = (("Accept", ", ".join(media.DOCUMENTS)),)
 _BINARY = ("Content-Type", "application/octet-stream")

@@ -8,12 +8,13 @@ from typing import NamedTuple
 from buildkit.endpoints import Traffic
 from buildkit.errors import InvalidInput, TreeshipError, Unavailable
 from buildkit.registry import errors
+from buildkit.registry.body import Body, BodyUnreadable
 from buildkit.registry.meter import Meter
 from buildkit.registry.options import Clock, RegistryOptions
 from buildkit.registry.pool import Dial, Pool, dial
 from buildkit.registry.secret import Secret
 from buildkit.registry.url import Url, is_forbidden, may_be_plain
-from buildkit.registry.wire import Body, BodyUnreadable, Connection, Response
+from buildkit.registry.wire import Connection, Response
 
 _BACKOFF_SECONDS = 0.25
 _BACKOFF_LIMIT_SECONDS = 8.0
@@ -56,7 +57,12 @@ class Answer:
 
     def read_all(self, limit: int) -> None:
         """Read the body and give the connection back."""
-        self.body = self._response.read_all(limit)
+        try:
+            self.body = self._response.read_all(limit)
+        except OSError:
+            # Some registries promise an error a body and send none; the status is what counts.
+            if self.status < 400:
+                raise
         self.close()
 
     def close(self) -> None:

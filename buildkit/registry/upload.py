@@ -13,11 +13,11 @@ from typing import NamedTuple
 from buildkit.endpoints import Blob, Progress
 from buildkit.errors import InvalidInput, Unavailable
 from buildkit.registry import errors
+from buildkit.registry.body import Body
 from buildkit.registry.client import Repository
 from buildkit.registry.options import RegistryOptions
 from buildkit.registry.transport import Answer
 from buildkit.registry.url import Url
-from buildkit.registry.wire import Body
 
 # The session is unknown, over, or elsewhere than we think: a new one may do better.
 _STORED = frozenset({200, 201, 204})

@@ -16,8 +16,12 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _PLAIN = re.compile(r"[\x21-\x7e]*")
 _LOOPBACK = re.compile(r"127(?:\.[0-9]{1,3}){3}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Cloud metadata services; 169.254.0.0/16 and fe80::/10 are covered as link-local.
-_METADATA = frozenset({"fd00:ec2::254", "fd20:ce::254", "metadata.google.internal"})
+# Cloud metadata services; link-local addresses (169.254.0.0/16, fe80::/10) cover the others.
+_METADATA_NAMES = frozenset({"metadata.google.internal"})
+_METADATA = (bytes.fromhex("fd000ec2" + "0" * 20 + "0254"), bytes.fromhex("fd2000ce" + "0" * 20 + "0254"))
+_LINK_LOCAL = b"\xa9\xfe"
+# IPv4 in IPv6 (RFC 4291, 2.5.5) and NAT64 (RFC 6052).
+_EMBEDDING = (bytes(10) + b"\xff\xff", bytes.fromhex("0064ff9b") + bytes(8))
 
 
 class Url(NamedTuple):
@@ -118,24 +122,21 @@ def is_loopback(hostname: str) -> bool:
 
 def is_forbidden(hostname: str) -> bool:
     """Link-local and metadata addresses, in any spelling of an address: no registry lives there."""
-    if hostname in _METADATA:
+    if hostname in _METADATA_NAMES:
         return True
-    import ipaddress
     import socket
 
     text = hostname.partition("%")[0]
-    if ":" not in text:
-        try:
-            # inet_aton reads what resolvers read too: 0xa9fea9fe, 2852039166, 169.254.43518.
-            text = socket.inet_ntoa(socket.inet_aton(text))
-        except OSError:
-            return False
     try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
+        if ":" not in text:
+            # inet_aton reads what resolvers read too: 0xa9fea9fe, 2852039166, 169.254.43518.
+            return socket.inet_aton(text).startswith(_LINK_LOCAL)
+        address = socket.inet_pton(socket.AF_INET6, text)
+    except OSError:
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_link_local or str(address) in _METADATA
+    if address.startswith(_EMBEDDING):
+        return address[12:].startswith(_LINK_LOCAL)
+    return address in _METADATA or (address[0] == 0xFE and address[1] & 0xC0 == 0x80)
 
 
 def _ascii(target: str) -> str:

@@ -1,7 +1,6 @@
 """HTTP/1.1 on one socket (RFC 9112). http.client costs 15 ms of every start, a tenth of a whole build.
 
-Whatever goes wrong here is an OSError, so that one `except` knows that the network failed; what goes wrong
-with the *body's* source is a BodyUnreadable.
+Whatever goes wrong here is an OSError, so that one `except` knows that the network failed.
 """
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ import re
 import select
 import socket
 import time
-from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import BinaryIO, NamedTuple
 
+from buildkit.registry.body import CHUNK, Body
 from buildkit.registry.meter import Meter
 
-CHUNK = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
 _JOINT_SEND = 32 * 1024
 # Fewer bytes a second than this, over a whole time-out, is a peer that only keeps us waiting.
@@ -27,41 +24,6 @@ _SIZE = re.compile(rb"\s*([0-9A-Fa-f]{1,15})\s*(?:;.*)?")
 
 class BadAnswer(OSError):
     """Not HTTP, or less of it than was promised."""
-
-
-class BodyUnreadable(Exception):
-    """What was to be sent could not be read; the cause says why."""
-
-
-class Body(NamedTuple):
-    """A body of known size, opened anew for each attempt, from the byte `start`."""
-
-    size: int
-    open: Callable[[], BinaryIO]
-    start: int = 0
-    told: Callable[[int], None] | None = None
-
-    def chunks(self) -> Generator[bytes, None, None]:
-        """Exactly `size - start` bytes, or BodyUnreadable."""
-        left = self.size
-        try:
-            with self.open() as stream:
-                left -= self._skip(stream)
-                while left and (chunk := stream.read(min(left, CHUNK))):
-                    left -= len(chunk)
-                    yield chunk
-        except OSError as error:
-            raise BodyUnreadable(error.strerror or type(error).__name__) from error
-        if left:
-            raise BodyUnreadable(f"it ends {left} bytes early")
-
-    def _skip(self, stream: BinaryIO) -> int:
-        if self.start and stream.seekable():
-            return stream.seek(self.start)
-        skipped = 0
-        while skipped < self.start and (chunk := stream.read(min(self.start - skipped, CHUNK))):
-            skipped += len(chunk)
-        return skipped
 
 
 class Connection:
@@ -121,7 +83,10 @@ class Connection:
 
     def _answered(self) -> bool:
         # A TLS socket may be readable without an answer in it (session tickets): there only an error tells.
-        return type(self.sock) is socket.socket and is_readable(self.sock)
+        if type(self.sock) is not socket.socket or not is_readable(self.sock):
+            return False
+        # "100 Continue", though nobody asked for it, is no answer.
+        return not self.sock.recv(10, socket.MSG_PEEK).startswith(b"HTTP/1.1 1")
 
     def answer(self, *, bodyless: bool, wait_seconds: float = 0.0) -> Response:
         """The next final answer; 1xx ones are skipped. `wait_seconds` more than usual for its first byte."""

@@ -95,9 +95,23 @@ def test_the_commands_work(jobs: list[Job], tmp_path: Path) -> None:
             for command in job.commands:
                 if words_of(command)[0] == TREESHIP:
                     _run(command.replace(PUBLIC_BASE, "scratch"), clone, secret)
-        tags = registry.store.tags("treeship") if hasattr(registry.store, "tags") else ()
+        pushed = registry.store.repository("treeship")
+        commit = _git(clone, "rev-parse", "HEAD")
+        assert set(pushed.tags) == {"main", commit}
+        assert not registry.store.incomplete()
     assert (clone / ".treeship" / "oci" / "index.json").exists(), "what has no context stays here"
-    del tags
+
+
+def test_login_writes_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    secret = '{"auths": {"registry.example": {"auth": "dTpw"}}}'
+    _run(f"make --file={ROOT}/Makefile login", tmp_path, {"HOME": str(tmp_path), "REGISTRY_AUTH": secret})
+    file = tmp_path / ".docker" / "config.json"
+    assert file.read_text() == secret
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _clone(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import pytest
 
 from buildkit.registry import Registries, RegistryOptions
 from buildkit.testing.registry import InProcessRegistry
+from tests.buildkit.registry.raw import DOUBLE, Raw
 from tests.buildkit.registry.support import QUICK, Client, FastClock, Serve
 
 
@@ -55,3 +56,18 @@ def serve() -> Iterator[Serve]:
 def registry(serve: Serve) -> InProcessRegistry:
     """A well-behaved one."""
     return serve()
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param != DOUBLE:
+        yield request.getfixturevalue(request.param).host
+        return
+    with InProcessRegistry() as registry:
+        yield registry.host
+        assert registry.store.incomplete() == []
+
+
+@pytest.fixture
+def raw(host: str) -> Raw:
+    return Raw(host)

@@ -12,7 +12,8 @@ from buildkit.image.descriptor import Descriptor
 from buildkit.image.manifest import Manifest
 from buildkit.image.reference import RegistryReference
 from buildkit.registry import Clock, Registries
-from buildkit.testing.registry import InProcessRegistry
+from buildkit.testing.registry import InProcessRegistry, Store
+from buildkit.testing.registry.faults import Fault
 
 QUICK = {"timeout_seconds": 5.0, "retries": 3}
 
@@ -86,6 +87,8 @@ def at(host: str, repository: str = "team/app", tag: str = "v1") -> RegistryRefe
 ONE = b"one layer " * 400
 TWO = b"two layer " * 300
 IMAGE = work(blob(ONE), blob(TWO))
+LARGE = blob(bytes(range(256)) * 8000)  # 2 MB: more than the sockets' buffers hold
+LARGE_IMAGE = work(LARGE)
 
 
 def pulled(registries: Registries, reference: RegistryReference) -> list[bytes]:
@@ -98,3 +101,23 @@ def pulled(registries: Registries, reference: RegistryReference) -> list[bytes]:
         with source.blob(descriptor) as stream:
             parts.append(stream.read())
     return parts
+
+
+def holds(registry: InProcessRegistry) -> bool:
+    """Whether its one tag leads to the image."""
+    return registry.store.repository("team/app").tags == {"v1": IMAGE.target.digest}
+
+
+def untagged(registry: InProcessRegistry) -> bool:
+    """Whether nothing is visible."""
+    return registry.store.repository("team/app").tags == {}
+
+
+def filled(serve: Serve, *misbehaviour: Fault) -> InProcessRegistry:
+    """A registry that has the image already, then misbehaves."""
+    store = Store()
+    for part in IMAGE.blobs:
+        with part.open() as stream:
+            store.add_blob("team/app", stream.read())
+    store.add_manifest("team/app", IMAGE.target.raw, IMAGE.target.media_type, "v1")
+    return serve(store=store, faults=misbehaviour)

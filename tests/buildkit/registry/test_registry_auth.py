@@ -12,9 +12,20 @@ import pytest
 
 from buildkit.endpoints import Action
 from buildkit.errors import AccessDenied, CorruptContent, InvalidInput, Unavailable
-from buildkit.registry.challenge import Challenge, choose, parse
-from buildkit.testing.registry import InProcessRegistry, Password, Tokens, faults
-from tests.buildkit.registry.support import IMAGE, ONE, TWO, Client, FastClock, Serve, at, blob, pulled, work
+from buildkit.testing.registry import Password, Tokens, faults
+from tests.buildkit.registry.support import (
+    IMAGE,
+    ONE,
+    TWO,
+    Client,
+    FastClock,
+    Serve,
+    at,
+    blob,
+    holds,
+    pulled,
+    work,
+)
 
 USER, PASSWORD = "sam", "correct horse"
 
@@ -26,10 +37,6 @@ def log_in(
     auth = base64.b64encode(f"{username}:{password}".encode()).decode()
     (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth, **more}}}))
     return {"DOCKER_CONFIG": str(folder)}
-
-
-def holds(registry: InProcessRegistry) -> bool:
-    return registry.store.repository("team/app").tags == {"v1": IMAGE.target.digest}
 
 
 # Basic
@@ -266,34 +273,6 @@ def test_credentials_of_one_host_are_not_for_another(client: Client, serve: Serv
         registries.sink(at(other.host)).publish(IMAGE)
 
     assert not any(entry.authorized for entry in other.log)
-
-
-# Challenges
-
-
-@pytest.mark.parametrize(
-    ("header", "challenges"),
-    [
-        ('Basic realm="a, \\"b\\""', [Challenge("basic", {"realm": 'a, "b"'})]),
-        ("Bearer realm=https://a/t,service=s", [Challenge("bearer", {"realm": "https://a/t", "service": "s"})]),
-        ('bearer Realm = "r" , scope="a b,c"', [Challenge("bearer", {"realm": "r", "scope": "a b,c"})]),
-        ('Negotiate, Basic realm="x"', [Challenge("negotiate", {}), Challenge("basic", {"realm": "x"})]),
-        ('Basic realm="x", Bearer realm="y",service="z"',
-         [Challenge("basic", {"realm": "x"}), Challenge("bearer", {"realm": "y", "service": "z"})]),
-        ("", []),
-        ("=,=", []),
-        ('Bearer realm="open', [Challenge("bearer", {})]),
-    ],
-)  # fmt: skip
-def test_challenges_are_read(header: str, challenges: list[Challenge]) -> None:
-    assert parse(header) == challenges
-
-
-def test_bearer_is_chosen_before_basic() -> None:
-    chosen = choose('Basic realm="x", Bearer realm="y"')
-
-    assert chosen is not None
-    assert chosen.scheme == "bearer"
 
 
 def test_the_process_environment_is_the_default(

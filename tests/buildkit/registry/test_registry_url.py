@@ -75,7 +75,7 @@ def test_a_url_in_a_message_has_no_query() -> None:
 @pytest.mark.parametrize(
     "host",
     ["169.254.0.1", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254", "2852039166", "0xa9.0xfe.0xa9.0xfe",
-     "0251.0376.0251.0376", "fd00:ec2::254", "metadata.google.internal"],
+     "0251.0376.0251.0376", "fd00:ec2::254", "fd20:ce::254", "64:ff9b::a9fe:a9fe", "metadata.google.internal"],
 )  # fmt: skip
 def test_metadata_services_in_any_spelling(host: str) -> None:
     assert is_forbidden(host)

@@ -1,0 +1,64 @@
+"""Alternating rounds: whatever else the machine does in the meantime, it does to all contestants."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmarks import processes
+from benchmarks.contestants import Contestant
+
+
+class Series(NamedTuple):
+    """What one contestant took, round by round."""
+
+    name: str
+    seconds: tuple[float, ...]
+    pushed: tuple[int, ...]
+
+    @property
+    def median(self) -> float:
+        """Of the times."""
+        return median(self.seconds)
+
+    @property
+    def bytes(self) -> float:
+        """The median of the bytes."""
+        return median(self.pushed)
+
+    def columns(self) -> list[str]:
+        """Median, least and most of the times, for a table."""
+        return [f"{value:.3f}" for value in (self.median, min(self.seconds), max(self.seconds))]
+
+    def to_json(self) -> dict[str, Any]:
+        """For the results."""
+        return {"tool": self.name, "seconds": self.seconds, "median": self.median, "pushed": self.pushed}
+
+
+def race(
+    contestants: Sequence[Contestant], rounds: int, *, stored: Callable[[], int], warm: int = 2
+) -> list[Series]:
+    """Each builds a first commit, then one changed file after the other; WARM builds of each are not counted.
+
+    Who begins changes with the round. STORED gives the bytes in the registry.
+    """
+    times: dict[str, list[float]] = {each.name: [] for each in contestants}
+    pushed: dict[str, list[int]] = {each.name: [] for each in contestants}
+    for number in range(warm + rounds):
+        first = number % len(contestants)
+        for each in (*contestants[first:], *contestants[:first]):
+            commit = each.clone.change(number) if number else each.clone.head
+            before = stored()
+            seconds = processes.seconds(each.steps(commit))
+            say(f"round {number - warm + 1} of {rounds}  {each.name}  {seconds:.3f} s")
+            if number >= warm:
+                times[each.name].append(seconds)
+                pushed[each.name].append(stored() - before)
+    return [Series(name, tuple(times[name]), tuple(pushed[name])) for name in times]
+
+
+def say(text: str) -> None:
+    """Talk, for those who wait."""
+    print(f"  {text}", file=sys.stderr, flush=True)

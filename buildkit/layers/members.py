@@ -1,0 +1,132 @@
+"""The stream of a layer: tar bytes in, gzip members out, and the three results: digest, diff id, size."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+
+from buildkit.layers import gzip
+
+# Below this a thread costs more than it saves.
+_INLINE = 1 << 20
+
+
+class MemberWriter:
+    """Cuts a stream into members, at most `gzip.MEMBER` bytes each, and wherever `cut` says so.
+
+    After the first MiB a thread hashes and deflates while more is read: both leave Python's lock.
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._pending: list[bytes] = []
+        self._length = 0
+        self._taken = 0
+        self._diff_id = hashlib.sha256()
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._members: list[bytes] | None = None
+        self._worker: _Worker | None = None
+
+    def add(self, data: bytes) -> None:
+        """More tar bytes."""
+        self._pending.append(data)
+        self._length += len(data)
+        while self._length >= gzip.MEMBER:
+            joined = b"".join(self._pending)
+            self._pending = [joined[gzip.MEMBER :]]
+            self._length -= gzip.MEMBER
+            self._do(self._deflate, joined[: gzip.MEMBER])
+
+    def cut(self) -> None:
+        """End the member."""
+        if self._length:
+            self._do(self._deflate, b"".join(self._pending))
+        self._pending, self._length = [], 0
+
+    def copy(self, member: bytes) -> None:
+        """A finished member, as it is; only between `cut` and the next `add`."""
+        self._do(self._copy, member)
+
+    def collect(self, into: list[bytes] | None) -> None:
+        """Give the members from here on to this list too."""
+        self._do(self._collect, into)
+
+    def finish(self) -> tuple[str, str, int]:
+        """Digest and diff id in hex, and the size in bytes, when all is written."""
+        self.cut()
+        if self._worker is not None:
+            self._worker.end()
+        return self._digest.hexdigest(), self._diff_id.hexdigest(), self._size
+
+    def abandon(self) -> None:
+        """End the thread; what it was about to raise comes second to what is being raised."""
+        if self._worker is not None:
+            with suppress(BaseException):
+                self._worker.end()
+
+    def _do(self, work: Callable[..., None], piece: bytes | list[bytes] | None) -> None:
+        """Here, or in the thread, in order."""
+        if self._worker is None and self._taken >= _INLINE:
+            self._worker = _Worker()
+        if self._worker is None:
+            self._taken += len(piece or ())
+            work(piece)
+        else:
+            self._worker.give(work, piece)
+
+    def _deflate(self, data: bytes) -> None:
+        self._diff_id.update(data)
+        self._emit(gzip.member(data))
+
+    def _copy(self, member: bytes) -> None:
+        self._diff_id.update(gzip.content(member))
+        self._emit(member)
+
+    def _collect(self, into: list[bytes] | None) -> None:
+        self._members = into
+
+    def _emit(self, member: bytes) -> None:
+        self._digest.update(member)
+        self._size += len(member)
+        self._write(member)
+        if self._members is not None:
+            self._members.append(member)
+
+
+class _Worker:
+    """One thread that does what it is given, in order, a few pieces behind."""
+
+    def __init__(self) -> None:
+        self._pieces: SimpleQueue[tuple[Callable[..., None], object] | None] = SimpleQueue()
+        self._room = threading.Semaphore(4)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def give(self, work: Callable[..., None], piece: object) -> None:
+        """Hand over a piece; raises what the work on an earlier one raised."""
+        self._room.acquire()
+        if self._failure is not None:
+            raise self._failure
+        self._pieces.put((work, piece))
+
+    def end(self) -> None:
+        """Wait for the rest; raises what the work raised."""
+        self._pieces.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        while (given := self._pieces.get()) is not None:
+            work, piece = given
+            try:
+                if self._failure is None:
+                    work(piece)
+            except BaseException as error:
+                self._failure = error
+            self._room.release()

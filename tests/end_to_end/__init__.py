@@ -1,0 +1,1 @@
+"""The command as its users run it: real processes, real registries and engines, real git."""

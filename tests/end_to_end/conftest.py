@@ -1,0 +1,44 @@
+"""Fixtures of the end-to-end tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buildkit.testing.registry import InProcessRegistry
+from buildkit.testing.repositories import ThrowAwayRepository
+from tests.end_to_end import helpers
+from tests.end_to_end.helpers import Treeship
+
+
+@pytest.fixture
+def treeship(tmp_path: Path) -> Treeship:
+    """The command, with a home folder of its own."""
+    return Treeship(tmp_path / "home")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> ThrowAwayRepository:
+    """A repository without commits."""
+    return ThrowAwayRepository(tmp_path / "repository")
+
+
+@pytest.fixture
+def registry() -> Iterator[InProcessRegistry]:
+    """A registry in this process, with a log of all requests."""
+    with InProcessRegistry() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OCI layout with a base of a few bytes as `latest`; read only. For tests in which nothing runs."""
+    return helpers.tiny_base(tmp_path_factory.mktemp("tiny") / "base")
+
+
+@pytest.fixture(scope="session")
+def tiny_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for two platforms, amd64 and arm64: `latest` is an index."""
+    return helpers.tiny_base(tmp_path_factory.mktemp("tiny") / "base", "amd64", "arm64")
