@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from benchmarks import bases, product
 from benchmarks.bases import Padding
+from benchmarks.clones import Clone
+from benchmarks.generated import Shape
 from benchmarks.product import Product
-from benchmarks.repositories import Clone, Shape
 from tests.rigs.docker_registry import DockerRegistry
 
 MEGABYTE = 1_000_000

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.arena import Arena
+from benchmarks.clones import Clone
+from benchmarks.generated import Shape
 from benchmarks.processes import Pipeline, command
-from benchmarks.repositories import Clone, Shape
 from tests.rigs.buildkit import BuildKit
 from tests.rigs.docker_engine import CLIENT, DockerEngine
 from tests.rigs.ggcr_registry import crane

@@ -33,12 +33,10 @@ def _times(mine: Series, peers: Sequence[Series]) -> list[Budget]:
         Budget(
             f"{mine.name}: faster than {peer.name}",
             peer.median / mine.median,
-            limit,
+            *FASTER[peer.name],
             at_least=True,
-            kind=kind,
         )
         for peer in peers
-        for kind, limit in zip(("floor", "goal"), FASTER[peer.name], strict=True)
     ]
 
 
@@ -47,7 +45,7 @@ def _bytes(mine: Series, peers: Sequence[Series]) -> list[Budget]:
     share = Budget(
         f"{mine.name}: pushed, of the least of theirs", _percent(mine, least), SHARE_OF_BYTES, unit="%"
     )
-    return [share, Budget(f"{mine.name}: pushed", mine.bytes / MEGABYTE, PUSHED, unit="MB", kind="goal")]
+    return [share, Budget(f"{mine.name}: pushed", mine.bytes / MEGABYTE, None, PUSHED, unit="MB")]
 
 
 def _rows(own: Sequence[Series], peers: Sequence[Series]) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import time
@@ -24,13 +23,6 @@ class Pipeline(NamedTuple):
     env: Mapping[str, str] = NO_ENVIRONMENT
 
 
-class Usage(NamedTuple):
-    """What one process took; `peak` is getrusage's, in bytes: the largest of it and of all that it waited for."""
-
-    seconds: float
-    peak: int
-
-
 def command(*argv: str | Path, env: Mapping[str, str] = NO_ENVIRONMENT) -> Pipeline:
     """A pipeline of one command."""
     return Pipeline((argv,), env)
@@ -43,20 +35,14 @@ def clean(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def seconds(steps: Sequence[Pipeline]) -> float:
-    """How long these take, one after the other."""
+    """How long these take, one after the other. A code other than 0 raises CommandFailed."""
     began = time.perf_counter()
     for step in steps:
-        run(step)
+        with tempfile.TemporaryFile() as said:
+            for process in start(step, said):
+                process.wait()
+                check(process, said)
     return time.perf_counter() - began
-
-
-def run(pipeline: Pipeline) -> Usage:
-    """Run it to its end; the last command's usage. A code other than 0 raises CommandFailed."""
-    with tempfile.TemporaryFile() as said:
-        began = time.perf_counter()
-        running = start(pipeline, said)
-        usages = [_wait(process, said) for process in running]
-        return Usage(time.perf_counter() - began, usages[-1])
 
 
 def start(pipeline: Pipeline, said: IO[bytes]) -> list[subprocess.Popen[bytes]]:
@@ -71,21 +57,13 @@ def start(pipeline: Pipeline, said: IO[bytes]) -> list[subprocess.Popen[bytes]]:
         )
         if running[:-1]:
             # Only the reader may hold the pipe, so that the writer learns when the reader has ended.
-            close(running[-2])
+            _close(running[-2])
     return running
 
 
-def close(process: subprocess.Popen[bytes]) -> None:
-    """Forget our end of its output."""
+def _close(process: subprocess.Popen[bytes]) -> None:
     if process.stdout is not None:
         process.stdout.close()
-
-
-def _wait(process: subprocess.Popen[bytes], said: IO[bytes]) -> int:
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    check(process, said)
-    return used.ru_maxrss * 1024
 
 
 def check(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:

@@ -7,35 +7,39 @@ from typing import Any, NamedTuple
 
 
 class Budget(NamedTuple):
-    """A number and its limit; `floor` must hold, a goal is what we aim at."""
+    """A number and its limits: `floor` must hold, `goal` is what we aim at."""
 
     what: str
     measured: float
-    limit: float
+    floor: float | None
+    goal: float | None = None
     at_least: bool = False
     unit: str = "x"
-    kind: str = "floor"
 
-    @property
-    def met(self) -> bool:
-        """Whether it holds."""
-        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+    def verdict(self, limit: float | None) -> str:
+        """PASS or MISS; nothing where there is no limit."""
+        if limit is None:
+            return ""
+        return "PASS" if (self.measured >= limit if self.at_least else self.measured <= limit) else "MISS"
 
-    def line(self) -> str:
+    def row(self) -> list[str]:
         """For a person."""
         sign = ">=" if self.at_least else "<="
-        verdict = "PASS" if self.met else "MISS"
-        return (
-            f"{verdict}  {self.kind:<5}  {self.what}: {self.measured:.3g} {self.unit} ({sign} {self.limit:g})"
-        )
+        limits = (("floor", self.floor), ("goal", self.goal))
+        verdicts = [
+            "" if limit is None else f"{name} {sign} {limit:g} {self.verdict(limit)}"
+            for name, limit in limits
+        ]
+        return [self.what, f"{self.measured:.3g} {self.unit}", *verdicts]
 
     def to_json(self) -> dict[str, Any]:
         """For the results."""
-        return {**self._asdict(), "met": self.met}
+        verdicts = {"floor_met": self.verdict(self.floor), "goal_met": self.verdict(self.goal)}
+        return {**self._asdict(), **{name: said == "PASS" for name, said in verdicts.items() if said}}
 
 
 class Result(NamedTuple):
-    """One benchmark's. The first row of `rows` is the headline; `data` is what JSON has beside it."""
+    """One benchmark's. The first of `rows` is their headline; `data` is what JSON has beside the budgets."""
 
     name: str
     title: str
@@ -45,8 +49,8 @@ class Result(NamedTuple):
 
     def text(self) -> str:
         """For a person."""
-        lines = [f"== {self.name}: {self.title}", *table(self.rows)]
-        return "\n".join([*lines, *(budget.line() for budget in self.budgets)])
+        verdicts = table([budget.row() for budget in self.budgets])
+        return "\n".join([f"== {self.name}: {self.title}", *table(self.rows), "", *verdicts])
 
     def to_json(self) -> dict[str, Any]:
         """For the results."""

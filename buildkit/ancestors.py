@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from buildkit.assemble import LAYER_DIFF_ID, LAYER_KEY, LAYER_NAME
 from buildkit.endpoints import Source
 from buildkit.errors import InvalidInput, NotFound
 from buildkit.git.commit import Commit
 from buildkit.git.repository import Repository
+from buildkit.image.annotations import LAYER_DIFF_ID, LAYER_KEY, LAYER_NAME
 from buildkit.image.digest import Digest
 from buildkit.image.manifest import Document, Index, Manifest
 from buildkit.image.reference import Reference, RegistryReference

@@ -8,23 +8,13 @@ from typing import Any, NamedTuple
 from buildkit.bases.base import Base
 from buildkit.config.values import Holds
 from buildkit.git.commit import Commit
+from buildkit.image import annotations as names
 from buildkit.image import media
 from buildkit.image.config import AddedLayer, ImageConfig
 from buildkit.image.descriptor import Descriptor
 from buildkit.image.digest import Digest
 from buildkit.image.manifest import Index, Manifest
 from buildkit.layers.layer import Written
-
-# Annotations of a layer's descriptor: what it holds, and how to use it again without opening it.
-LAYER_NAME = "dev.treeship.layer.name"
-LAYER_KEY = "dev.treeship.layer.key"
-LAYER_DIFF_ID = "dev.treeship.layer.diff-id"
-# Annotations and labels of an image.
-VARIANT = "dev.treeship.variant"
-_OCI = "org.opencontainers.image."
-REVISION = _OCI + "revision"
-BASE_NAME = _OCI + "base.name"
-BASE_DIGEST = _OCI + "base.digest"
 
 
 class CodeLayer(NamedTuple):
@@ -37,7 +27,11 @@ class CodeLayer(NamedTuple):
     @property
     def descriptor(self) -> Descriptor:
         """Its descriptor, with what a later build needs to use the layer again."""
-        annotations = {LAYER_NAME: self.name, LAYER_KEY: self.key, LAYER_DIFF_ID: self.written.diff_id}
+        annotations = {
+            names.LAYER_NAME: self.name,
+            names.LAYER_KEY: self.key,
+            names.LAYER_DIFF_ID: self.written.diff_id,
+        }
         return Descriptor(media.OCI_LAYER_GZIP, self.written.digest, self.written.size, annotations)
 
 
@@ -55,7 +49,9 @@ def image(base: Base, layers: Sequence[CodeLayer], commit: Commit, holds: Holds)
     config = base.config.extend(
         platform=base.platform,
         created=commit.created,
-        layers=[AddedLayer(layer.written.diff_id, f"treeship layer {layer.name} {layer.key}") for layer in layers],
+        layers=[
+            AddedLayer(layer.written.diff_id, f"treeship layer {layer.name} {layer.key}") for layer in layers
+        ],
         runtime=_runtime(base.config.runtime, annotations, holds),
     )
     descriptors = [*base.layers, *(layer.descriptor for layer in layers)]
@@ -71,13 +67,13 @@ def index(images: Sequence[BuiltImage], commit: Commit, holds: Holds) -> Index:
 def annotations_of(base: Base, commit: Commit, holds: Holds) -> dict[str, str]:
     """The OCI annotations of a commit's image (image-spec, annotations.md); empty ones are left out."""
     named = {
-        _OCI + "created": commit.created,
-        REVISION: commit.oid,
-        _OCI + "source": holds.source,
-        _OCI + "version": holds.version or commit.oid[:12],
-        BASE_NAME: base.name,
-        BASE_DIGEST: base.digest or "",
-        VARIANT: holds.selected,
+        names.CREATED: commit.created,
+        names.REVISION: commit.oid,
+        names.SOURCE: holds.source,
+        names.VERSION: holds.version or commit.oid[:12],
+        names.BASE_NAME: base.name,
+        names.BASE_DIGEST: base.digest or "",
+        names.VARIANT: holds.selected,
     }
     return {key: value for key, value in named.items() if value}
 
@@ -119,5 +115,5 @@ def _labels(inherited: Mapping[str, str], annotations: Mapping[str, str], holds:
 
     Docker drops manifests, so annotations alone would be lost there.
     """
-    kept = {key: value for key, value in inherited.items() if not key.startswith((_OCI, "dev.treeship."))}
+    kept = {key: value for key, value in inherited.items() if not key.startswith((names.OCI, names.TREESHIP))}
     return {**kept, **annotations, **holds.labels}

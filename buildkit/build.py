@@ -179,7 +179,9 @@ def _known_layers(
     offered = hints() if any(slot.written is None for slot in slots) else {}
     names = {slot.name for slot in (layering.before.slots if layering.before else ())}
     names |= {hint.name for hint in offered.values()}
-    return tuple(_planned(slot, offered.get(slot.key), names, layering.changed.get(slot.name, ())) for slot in slots)
+    return tuple(
+        _planned(slot, offered.get(slot.key), names, layering.changed.get(slot.name, ())) for slot in slots
+    )
 
 
 def _planned(slot: Slot, hint: Hint | None, names: set[str], changed: tuple[bytes, ...]) -> PlannedLayer:

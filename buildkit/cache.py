@@ -9,28 +9,30 @@ from __future__ import annotations
 import os
 import time
 from hashlib import sha256
-from pathlib import Path
 
 from buildkit.image.digest import Digest
 
 _VERSION = "v1"
-_UNUSED_DAYS = 30
 _DAY = 86400.0
+# Members are as large as the layers they are of; everything else is small.
+_UNUSED_DAYS = {"members": 7}
+_OTHERS_UNUSED_DAYS = 30
 
 
 class Cache:
     """Small entries by kind and name; `name` must be plain letters and digits. A cache that fails is an empty one."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = os.fspath(directory)
         self._root = f"{directory}/{_VERSION}"
 
     def get(self, kind: str, name: str) -> bytes | None:
         """The entry, None where there is none or it was damaged."""
         path = self._path(kind, name)
         try:
-            with open(path, "rb") as file:
-                stored = file.read()
+            with open(path, "rb", opener=_open_plain) as file:
+                stored = file.read() or b""
+                self._renew(file.fileno())
         except OSError:
             return None
         data = stored[65:]
@@ -47,7 +49,7 @@ class Cache:
             try:
                 file = open(temporary, "xb")  # noqa: SIM115
             except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                _make_folder(os.path.dirname(path))
                 file = open(temporary, "xb")  # noqa: SIM115
             with file:
                 file.write(sha256(data).hexdigest().encode() + b"\n" + data)
@@ -65,7 +67,7 @@ class Cache:
         self.put("documents", Digest.of(raw).hex, raw)
 
     def sweep(self, now: float | None = None) -> None:
-        """Once a day, remove what nobody has written or renewed for a month. `now` in seconds since 1970."""
+        """Once a day, remove what nobody has used for long. `now` in seconds since 1970."""
         now = time.time() if now is None else now
         stamp = f"{self._root}/swept"
         try:
@@ -74,19 +76,28 @@ class Cache:
         except OSError:
             pass
         try:
-            Path(stamp).touch()
-            for folder, _, files in os.walk(self._root):
-                for path in (f"{folder}/{name}" for name in files):
-                    if now - os.stat(path).st_mtime > _UNUSED_DAYS * _DAY:
-                        self._remove(path)
+            with open(stamp, "w"):
+                os.utime(stamp)
+            for kind in os.listdir(self._root):
+                oldest = now - _UNUSED_DAYS.get(kind, _OTHERS_UNUSED_DAYS) * _DAY
+                for folder, _, files in os.walk(f"{self._root}/{kind}"):
+                    for path in (f"{folder}/{name}" for name in files):
+                        if os.stat(path).st_mtime < oldest:
+                            self._remove(path)
         except OSError:
             return
 
     def _path(self, kind: str, name: str) -> str:
         return f"{self._root}/{kind}/{name[:2]}/{name}"
 
-    @staticmethod
-    def _remove(path: str) -> None:
+    def _renew(self, descriptor: int) -> None:
+        """Note that an entry was used."""
+        try:
+            os.utime(descriptor)
+        except OSError:
+            pass  # somebody else's file: they will renew it
+
+    def _remove(self, path: str) -> None:
         try:
             os.unlink(path)
         except OSError:
@@ -94,13 +105,15 @@ class Cache:
 
 
 class ReadOnlyCache(Cache):
-    """Knows what was remembered, and adds nothing (`explain`)."""
+    """Knows what was remembered, and changes nothing (`explain`)."""
 
     def put(self, kind: str, name: str, data: bytes) -> None:
         """Nothing."""
 
-    @staticmethod
-    def _remove(path: str) -> None:
+    def _renew(self, descriptor: int) -> None:
+        pass
+
+    def _remove(self, path: str) -> None:
         pass
 
 
@@ -108,7 +121,7 @@ class NoCache(Cache):
     """Remembers nothing (`--no-reuse`, `check`)."""
 
     def __init__(self) -> None:
-        super().__init__(Path(os.devnull))
+        super().__init__(os.devnull)
 
     def get(self, kind: str, name: str) -> bytes | None:  # noqa: ARG002
         """Nothing."""

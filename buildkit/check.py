@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from buildkit import assemble, build
+from buildkit import build
 from buildkit.build import Bench
 from buildkit.compare import Difference, Image, compare
 from buildkit.config.values import Holds
 from buildkit.endpoints import Source
 from buildkit.errors import CorruptContent, InvalidInput
 from buildkit.git.commit import Commit
+from buildkit.image.annotations import BASE_DIGEST, BASE_NAME
 from buildkit.image.canonical import DOCUMENT_LIMIT
 from buildkit.image.config import ImageConfig
 from buildkit.image.digest import Digest
@@ -59,7 +60,9 @@ def read(source: Source) -> Subject:
     for platform, entry in document.images():
         child = source.document(entry.digest)
         if isinstance(child, Index):
-            raise CorruptContent("an index within an index is no image of treeship", "check the inner one by digest")
+            raise CorruptContent(
+                "an index within an index is no image of treeship", "check the inner one by digest"
+            )
         images[platform] = _image(source, child)
     return Subject(document, images)
 
@@ -93,10 +96,12 @@ def check(bench: Bench, commit: Commit, holds: Holds, subject: Subject) -> Verdi
 
 
 def _annotated_base(subject: Subject) -> str:
-    name = subject.annotations.get(assemble.BASE_NAME, "")
-    digest = subject.annotations.get(assemble.BASE_DIGEST, "")
+    name = subject.annotations.get(BASE_NAME, "")
+    digest = subject.annotations.get(BASE_DIGEST, "")
     if not name:
-        raise InvalidInput("neither a flag nor the settings nor the image name its base", "give it with --base")
+        raise InvalidInput(
+            "neither a flag nor the settings nor the image name its base", "give it with --base"
+        )
     return f"{name}@{digest}" if digest else name
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from buildkit.assemble import LAYER_NAME
+from buildkit.image.annotations import LAYER_NAME
 from buildkit.image.config import ImageConfig
 from buildkit.image.descriptor import Descriptor
 from buildkit.image.manifest import Manifest
@@ -45,7 +45,11 @@ def _layers(
         if ours == theirs:
             continue
         named = ours or theirs
-        what = f"base layer {number}" if number < base_layers else f"layer {named.annotations.get(LAYER_NAME, number)}"
+        what = (
+            f"base layer {number}"
+            if number < base_layers
+            else f"layer {named.annotations.get(LAYER_NAME, number)}"
+        )
         if ours is None or theirs is None or ours.digest != theirs.digest:
             yield Difference(what, ours.digest if ours else "", theirs.digest if theirs else "")
         else:

@@ -134,6 +134,8 @@ def publication(destination: Destination, standing: Standing, work: Publication)
     """The work as this destination needs it: the tags that are not right yet, the blobs that are known to be there."""
     target = work.target.descriptor.digest
     tags = tuple(
-        tag for tag in destination.tags if tag not in standing.tags or standing.tags[tag].descriptor.digest != target
+        tag
+        for tag in destination.tags
+        if tag not in standing.tags or standing.tags[tag].descriptor.digest != target
     )
     return work._replace(tags=tags, present=standing.present)

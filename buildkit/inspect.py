@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from buildkit import human
 from buildkit.errors import CorruptContent
+from buildkit.image.annotations import BASE_DIGEST, BASE_NAME, LAYER_KEY, LAYER_NAME
 from buildkit.image.config import ImageConfig
 from buildkit.image.descriptor import Descriptor
 from buildkit.image.manifest import Document, Index, Manifest
-
-# The annotations that `buildkit.assemble` writes; not imported, for it knows of git and settings.
-LAYER_NAME = "dev.treeship.layer.name"
-LAYER_KEY = "dev.treeship.layer.key"
-BASE_NAME = "org.opencontainers.image.base.name"
-BASE_DIGEST = "org.opencontainers.image.base.digest"
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def describe(reference: str, document: Document, configs: Sequence[ImageConfig] = ()) -> dict[str, Any]:
@@ -36,18 +31,8 @@ def lines(description: Mapping[str, Any]) -> Iterator[str]:
     for label, key in (("image", "reference"), ("digest", "digest"), ("type", "media_type")):
         yield f"{label:<10} {description[key]}"
     yield f"{'platform':<10} {_shown(', '.join(description['platforms'])) or 'unknown'}"
-    yield f"{'size':<10} {human(description['size'])}"
+    yield f"{'size':<10} {human.size(description['size'])}"
     yield from _more(description)
-
-
-def human(size: int) -> str:
-    """A size with three digits or so, in powers of ten as registries count."""
-    value, unit = float(size), _UNITS[0]
-    for unit in _UNITS:
-        if value < 1000 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def _image(manifest: Manifest, config: ImageConfig | None) -> dict[str, Any]:
@@ -117,7 +102,7 @@ def _more(description: Mapping[str, Any]) -> Iterator[str]:
         yield f"{'image':<10} {_shown(image['platform']):<16} {image['digest']}"
     for layer in description.get("layers", ()):
         named = f"{layer['digest']}  {_shown(layer['name'] or '')}".rstrip()
-        yield f"{'layer':<10} {human(layer['size']):>9}  {named}"
+        yield f"{'layer':<10} {human.size(layer['size']):>9}  {named}"
 
 
 def _shown(text: str) -> str:

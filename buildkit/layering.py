@@ -120,7 +120,9 @@ class Layerer:
         selected = self._select(rules, commit.tree, present)
         edits = {**dict.fromkeys(now), **{entry.path: entry for entry in selected.entries}}
         try:
-            after, statements = plan.edited(before, edits, self._held, prefix=self._holds.prefix, scheme=self._scheme)
+            after, statements = plan.edited(
+                before, edits, self._held, prefix=self._holds.prefix, scheme=self._scheme
+            )
         except KeyError:
             return None  # the cache has lost what an old slot held
         after = after._replace(pointers=_merged(before.pointers, now, selected.pointers))

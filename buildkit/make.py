@@ -47,7 +47,13 @@ class Maker:
     """Makes layers of one commit. `say` is told of symbolic links that leave the tree."""
 
     def __init__(
-        self, repository: Repository, prefix: str, lfs: LfsStore, spool: Spool, cache: Cache, say: Callable[[str], None]
+        self,
+        repository: Repository,
+        prefix: str,
+        lfs: LfsStore,
+        spool: Spool,
+        cache: Cache,
+        say: Callable[[str], None],
     ) -> None:
         self._repository = repository
         self._prefix = prefix
@@ -108,7 +114,9 @@ class Maker:
             entries, self._repository.blobs([entry.oid for entry in entries]), strict=True
         ):
             if header.kind != "blob":
-                raise CorruptContent(f"{tree.show(entry.path)} is a {header.kind} in git", "run `git fsck` there")
+                raise CorruptContent(
+                    f"{tree.show(entry.path)} is a {header.kind} in git", "run `git fsck` there"
+                )
             if entry.mode == tree.SYMLINK:
                 target = b"".join(chunks) if header.size < tree.LONGEST else b""
                 self._look_at_link(entry.path, target)

@@ -87,7 +87,12 @@ def snapshot(groups: Mapping[str, list[Entry]], prefix: str) -> tuple[Snapshot, 
 
 
 def edited(
-    previous: Snapshot, edits: Mapping[bytes, Entry | None], held: Callable[[Slot], list[Entry]], *, prefix: str, scheme: Scheme
+    previous: Snapshot,
+    edits: Mapping[bytes, Entry | None],
+    held: Callable[[Slot], list[Entry]],
+    *,
+    prefix: str,
+    scheme: Scheme,
 ) -> tuple[Snapshot, dict[Digest, bytes]]:
     """The snapshot after these edits, equal to a fresh one of the same tree; opens only the slots they reach.
 

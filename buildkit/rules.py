@@ -29,7 +29,9 @@ def attributes_in(repository: Repository, tree_id: str, entries: Iterable[Entry]
     regular = [entry for entry in named if entry.mode in (tree.REGULAR, tree.EXECUTABLE)]  # as git does
     repository.hydrate(tree_id, [entry.oid for entry in regular])
     found, lfs = [], False
-    for entry, (header, chunks) in zip(regular, repository.blobs([entry.oid for entry in regular]), strict=True):
+    for entry, (header, chunks) in zip(
+        regular, repository.blobs([entry.oid for entry in regular]), strict=True
+    ):
         if header.size <= _ATTRIBUTES_LIMIT:
             lfs = b"lfs" in b"".join(chunks) or lfs
             found.append((entry.path, entry.oid))
@@ -51,7 +53,10 @@ def rules_of(repository: Repository, holds: Holds, attributes: AttributeFiles) -
         from buildkit.lfs.attributes import LfsAttributes
 
         contents = repository.blobs([oid for _, oid in attributes])
-        files = {path.rpartition(b"/")[0]: b"".join(chunks) for (path, _), (_, chunks) in zip(attributes, contents, strict=True)}
+        files = {
+            path.rpartition(b"/")[0]: b"".join(chunks)
+            for (path, _), (_, chunks) in zip(attributes, contents, strict=True)
+        }
         lfs_tracked = LfsAttributes(files).tracked
     return Rules(
         keep=keep,
@@ -91,4 +96,8 @@ def _small(repository: Repository, candidates: list[Entry]) -> list[Entry]:
     request = "".join(f"{entry.oid}\n" for entry in candidates).encode()
     answer = repository.run(["cat-file", "--batch-check=%(objectsize)", "--buffer"], request)
     sizes = answer.splitlines()
-    return [entry for entry, size in zip(candidates, sizes, strict=True) if size.isdigit() and int(size) < _POINTER_LIMIT]
+    return [
+        entry
+        for entry, size in zip(candidates, sizes, strict=True)
+        if size.isdigit() and int(size) < _POINTER_LIMIT
+    ]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from buildkit import human
 from buildkit.endpoints import Progress, Silent
 from buildkit.errors import TreeshipError
 
@@ -87,16 +88,4 @@ class Lines(Silent):
     def start(self, label: str, total: int) -> None:
         """Say what begins, if it is large."""
         if total >= _WORTH_SAYING:
-            self._stream.write(f"sending {label}, {human(total)}\n")
-
-
-def human(size: int) -> str:
-    """A number of bytes in the largest unit that keeps it above 1."""
-    if size < 1000:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.95 or unit == "TB":
-            return f"{value:.1f} {unit}"
-    raise AssertionError("unreachable")
+            self._stream.write(f"sending {label}, {human.size(total)}\n")

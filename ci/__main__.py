@@ -67,11 +67,15 @@ def _unknown(words: Sequence[str]) -> int:
     from difflib import get_close_matches
 
     below = [verb.words for verb in VERBS if verb.words.split()[0] == words[0]]
-    near = below or get_close_matches(" ".join(words[:2]), [v.words for v in VERBS], n=1) or get_close_matches(
-        words[0], [v.words for v in VERBS], n=1
+    near = (
+        below
+        or get_close_matches(" ".join(words[:2]), [v.words for v in VERBS], n=1)
+        or get_close_matches(words[0], [v.words for v in VERBS], n=1)
     )
     guess = f"; did you mean `treeship {near[0]}`?" if near else ""
-    print(f"error: treeship has no verb {words[0]!r}{guess}\nhint: treeship --help lists them", file=sys.stderr)
+    print(
+        f"error: treeship has no verb {words[0]!r}{guess}\nhint: treeship --help lists them", file=sys.stderr
+    )
     return _USAGE
 
 
@@ -120,7 +124,10 @@ def _bug(error: Exception) -> int:
 
     frames = traceback.extract_tb(error.__traceback__)
     where = "\n".join(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-6:])
-    print(f"error: a bug of treeship: {type(error).__name__}\n{where}\nhint: report it with these lines", file=sys.stderr)
+    print(
+        f"error: a bug of treeship: {type(error).__name__}\n{where}\nhint: report it with these lines",
+        file=sys.stderr,
+    )
     if os.environ.get("TREESHIP_DEBUG"):
         traceback.print_exception(error)
     return _BUG

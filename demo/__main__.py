@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from buildkit.terminal import human
+from buildkit import human
 from demo.builds import Build, archived, build, side_by_side
 from demo.peers import Timing, timings
 from demo.repository import ROOT, Commits, two_commits
@@ -48,7 +48,7 @@ def show(scratch: Path) -> bool:
     commits = two_commits(scratch / "clone")
     first, second = build_both(commits, f"oci:{layout}:latest" if layout else "scratch", scratch)
     if layout is None:
-        say(f"an image of {human(_size(second))} is in the OCI layout {LAYOUT.relative_to(ROOT)}")
+        say(f"an image of {human.size(_size(second))} is in the OCI layout {LAYOUT.relative_to(ROOT)}")
         return True
     compare(commits, layout, scratch, (first, second))
     return run_both(commits, scratch)
@@ -90,7 +90,8 @@ def run_both(commits: Commits, scratch: Path) -> bool:
     """Run a program of each commit in its image, and compare what it says with what git says."""
     say("the images run: each says which git tree its files are, with the standard library only")
     with Podman() as tools:
-        return all([_runs_right(tools, commits, commit, scratch) for commit in (commits.first, commits.second)])
+        first = _runs_right(tools, commits, commits.first, scratch)
+        return _runs_right(tools, commits, commits.second, scratch) and first
 
 
 def _runs_right(tools: Podman, commits: Commits, commit: str, scratch: Path) -> bool:

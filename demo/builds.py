@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from buildkit.terminal import human
+from buildkit import human
 from demo.repository import Commits
 from tests.rigs.process import run
 
@@ -49,13 +49,13 @@ def _rows(build: Build, other: Build) -> list[str]:
     known = {layer["digest"] for layer in other.result["layers"]}
     layers = sorted(build.result["layers"], key=lambda layer: layer["digest"] in known)
     rest = layers[SHOWN:]
-    pushed, reused = human(build.result["bytes_pushed"]), human(build.result["bytes_reused"])
+    pushed, reused = human.size(build.result["bytes_pushed"]), human.size(build.result["bytes_reused"])
     return [
         f"commit {build.result['commit'][:12]}",
         "",
         f"{'layer':<10}{'reason':<9}{'action':<8}{'size':>9}",
         *(_row(layer) for layer in layers[:SHOWN]),
-        f"and {len(rest)} more, {human(sum(layer['size'] for layer in rest))}: {_actions(rest)}",
+        f"and {len(rest)} more, {human.size(sum(layer['size'] for layer in rest))}: {_actions(rest)}",
         "",
         f"pushed {pushed}, reused {reused}",
         f"{build.seconds:.2f} s for the whole process",
@@ -63,7 +63,7 @@ def _rows(build: Build, other: Build) -> list[str]:
 
 
 def _row(layer: dict[str, Any]) -> str:
-    return f"{layer['name']:<10}{layer['reason']:<9}{layer['action']:<8}{human(layer['size']):>9}"
+    return f"{layer['name']:<10}{layer['reason']:<9}{layer['action']:<8}{human.size(layer['size']):>9}"
 
 
 def _actions(layers: list[dict[str, Any]]) -> str:

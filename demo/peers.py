@@ -76,7 +76,7 @@ def docker(commits: Commits, base: Path, scratch: Path) -> Iterator[Step]:
     archive, recipe = archived(f"oci:{base}:latest", scratch / "base.tar", "base"), _recipe(scratch)
     with DockerEngine() as engine:
         engine.docker("load", "--quiet", "--input", archive)
-        yield lambda commit: engine.docker("build", "--quiet", "--tag=app", f"--file={recipe}", commits.clone)
+        yield lambda _: engine.docker("build", "--quiet", "--tag=app", f"--file={recipe}", commits.clone)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def buildah(commits: Commits, base: Path, scratch: Path) -> Iterator[Step]:
     archive, recipe = archived(f"oci:{base}:latest", scratch / "base.tar", "base"), _recipe(scratch)
     with Podman() as tools:
         tools.podman("load", "--quiet", "--input", archive)
-        yield lambda commit: tools.buildah("build", "--layers", "--tag=app", f"--file={recipe}", commits.clone)
+        yield lambda _: tools.buildah("build", "--layers", "--tag=app", f"--file={recipe}", commits.clone)
 
 
 @contextmanager

@@ -9,7 +9,14 @@ from tests.rigs.process import run
 
 ROOT = Path(__file__).parent.parent
 EDITED = "README.md"
-IDENTITY = ("-c", "user.name=treeship demo", "-c", "user.email=demo@example.invalid", "-c", "commit.gpgSign=false")
+IDENTITY = (
+    "-c",
+    "user.name=treeship demo",
+    "-c",
+    "user.email=demo@example.invalid",
+    "-c",
+    "commit.gpgSign=false",
+)
 
 
 class Commits(NamedTuple):

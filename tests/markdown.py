@@ -43,7 +43,9 @@ def anchors(page: Path) -> set[str]:
 
 def section(page: Path, heading: str) -> str:
     """The text below one heading of the second level."""
-    (found,) = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", page.read_text(), re.MULTILINE | re.DOTALL)
+    (found,) = re.findall(
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", page.read_text(), re.MULTILINE | re.DOTALL
+    )
     return str(found)
 
 

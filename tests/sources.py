@@ -42,7 +42,7 @@ def parse(file: Path) -> ast.Module:
 
 
 def imports(tree: ast.Module) -> Iterator[Import]:
-    """Everything that a module imports when it runs, at its top or inside functions; not what only type checkers see."""
+    """Everything that a module imports when it runs, at its top or in functions; not what type checkers alone see."""
     skipped = {node for branch in ast.walk(tree) if _for_type_checkers(branch) for node in ast.walk(branch)}
     for node in ast.walk(tree):
         if node in skipped:

@@ -110,7 +110,9 @@ def _config_bytes(source: Source, descriptor: Descriptor, cache: Cache) -> bytes
     if raw is not None:
         return raw
     if descriptor.size > DOCUMENT_LIMIT:
-        raise CorruptContent(f"image config of {descriptor.size} bytes", "the base image is broken at its source")
+        raise CorruptContent(
+            f"image config of {descriptor.size} bytes", "the base image is broken at its source"
+        )
     with source.blob(descriptor) as stream:
         raw = stream.read()
     cache.put_document(raw)
@@ -135,6 +137,6 @@ def _refuse_other_platform(base: Base, platforms: tuple[Platform, ...]) -> None:
             )
     if len(platforms) > 1:
         raise InvalidInput(
-            f"{base.reference} is an image for {base.platform} alone", "an index of several platforms needs a base with all"
+            f"{base.reference} is an image for {base.platform} alone",
+            "an index of several platforms needs a base with all",
         )
-

@@ -18,9 +18,13 @@ class Verb(NamedTuple):
 
 VERBS = (
     Verb("build", "buildkit.commands.build", "turn a commit into an image and send it where it goes"),
-    Verb("explain", "buildkit.commands.explain", "say what a build would do, layer by layer, and write nothing"),
+    Verb(
+        "explain", "buildkit.commands.explain", "say what a build would do, layer by layer, and write nothing"
+    ),
     Verb("check", "buildkit.commands.check", "compute an image again from git and compare"),
     Verb("inspect", "buildkit.commands.inspect", "describe an image wherever it is"),
     Verb("copy", "buildkit.commands.copy", "copy an image from one place to another, as it is"),
-    Verb("config show", "buildkit.commands.config_show", "show every setting, its value and where it came from"),
+    Verb(
+        "config show", "buildkit.commands.config_show", "show every setting, its value and where it came from"
+    ),
 )

@@ -12,7 +12,9 @@ from buildkit.destinations import destinations
 from buildkit.spool import Spool
 from buildkit.terminal import Console
 
-EXAMPLE = "treeship build --base docker://registry.example/python:3.11 --to docker://registry.example/team/app:main"
+EXAMPLE = (
+    "treeship build --base docker://registry.example/python:3.11 --to docker://registry.example/team/app:main"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +29,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with workbench(arguments, console) as found, Spool() as spool:
         places, holds = found.places, found.holds
         wanted = destinations(places.to, found.commit.oid, holds.selected, commit_tag=places.commit_tag)
-        plan = build.design(found.bench, found.commit, holds, places.reuse_from if places.reuse_enabled else ())
+        plan = build.design(
+            found.bench, found.commit, holds, places.reuse_from if places.reuse_enabled else ()
+        )
         product = build.make(found.bench, plan, spool)
         delivered = build.deliver(found.bench, product, wanted, places)
         build.remember(found.bench, product)
-    report.show(console, report.of(product, delivered, found.traffic, time.monotonic() - began), json=places.json)
+    report.show(
+        console, report.of(product, delivered, found.traffic, time.monotonic() - began), json=places.json
+    )
     return 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from buildkit import assemble
 from buildkit import check as checking
 from buildkit.check import Subject, Verdict
 from buildkit.commands import options
 from buildkit.commands.workbench import network, places_of, workbench
 from buildkit.endpoints import Traffic
 from buildkit.errors import InvalidInput
+from buildkit.image.annotations import REVISION, VARIANT
 from buildkit.image.reference import parse_reference
 from buildkit.terminal import Console
 from buildkit.transports import open_source
@@ -29,9 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """0 where the image is what git says, 3 where it is not."""
     subject = _subject(arguments, console)
-    arguments.commit = arguments.commit or _annotated(subject, assemble.REVISION)
+    arguments.commit = arguments.commit or _annotated(subject, REVISION)
     if arguments.variant is None:
-        arguments.variant = subject.annotations.get(assemble.VARIANT) or None
+        arguments.variant = subject.annotations.get(VARIANT) or None
     with workbench(arguments, console, remembers=False) as found:
         verdict = checking.check(found.bench, found.commit, found.holds, subject)
     _show(console, verdict, json=found.places.json)
@@ -63,4 +63,6 @@ def _show(console: Console, verdict: Verdict, *, json: bool) -> None:
     for what, expected, found in verdict.differences:
         console.print(f"{what}\n  from git:  {expected or 'absent'}\n  in image:  {found or 'absent'}")
     word = "equal to" if verdict.equal else "different from"
-    console.print(f"{verdict.digest} is {word} commit {verdict.commit.oid} (base named by {verdict.base_source})")
+    console.print(
+        f"{verdict.digest} is {word} commit {verdict.commit.oid} (base named by {verdict.base_source})"
+    )

@@ -26,7 +26,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if found.places.json:
         console.json({row.name: {"value": row.value, "origin": row.origin} for row in rows})
     else:
-        console.table([("setting", "value", "from"), *((row.name, _text(row.value), row.origin) for row in rows)])
+        console.table(
+            [("setting", "value", "from"), *((row.name, _text(row.value), row.origin) for row in rows)]
+        )
     return 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from buildkit import human
 from buildkit.commands import options
 from buildkit.commands.workbench import network, places_of
 from buildkit.copy import copy
 from buildkit.endpoints import Action, Traffic
 from buildkit.image.platform import Platform
 from buildkit.image.reference import parse_reference
-from buildkit.terminal import Console, human
+from buildkit.terminal import Console
 
 EXAMPLE = "treeship copy docker://registry.example/app:main oci:images:main"
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             "requests": traffic.requests,
         })  # fmt: skip
     else:
-        console.print(", ".join(f"{word} {human(counts[action])}" for word, action in _WORDS.items()))
+        console.print(", ".join(f"{word} {human.size(counts[action])}" for word, action in _WORDS.items()))
         console.print(f"{destination}@{copied.digest}")
     return 0
 

@@ -19,7 +19,9 @@ EXAMPLE = "treeship inspect oci:.treeship/oci:latest"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    parser.add_argument("image", metavar="REF", help="docker://…, oci:DIR:tag, docker-daemon:name:tag, docker-archive:FILE")
+    parser.add_argument(
+        "image", metavar="REF", help="docker://…, oci:DIR:tag, docker-daemon:name:tag, docker-archive:FILE"
+    )
     options.add_settings(parser, options.NETWORK)
 
 

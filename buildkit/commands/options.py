@@ -8,8 +8,10 @@ from typing import Any
 
 from buildkit.config.table import SETTINGS, Kind, Setting
 
-_METAVARS = {"base": "REF", "platforms": "OS/ARCH", "to": "DEST", "reuse.from": "REF", "insecure": "HOST",
-             "repo": "DIR", "cache": "DIR", "variant": "NAME", "ca_file": "FILE", "lfs.url": "URL", "jobs": "N"}  # fmt: skip
+_METAVARS = {
+    "base": "REF", "platforms": "OS/ARCH", "to": "DEST", "reuse.from": "REF", "insecure": "HOST", "repo": "DIR",
+    "cache": "DIR", "variant": "NAME", "ca_file": "FILE", "lfs.url": "URL", "jobs": "N",
+}  # fmt: skip
 NETWORK = ("insecure", "ca_file", "timeouts.connect", "timeouts.read", "cache", "jobs", "json")
 CONTENT = ("repo", "base", "variant", "platforms", "lfs.url")
 DELIVERY = ("to", "retag", "commit_tag", "reuse.from", "reuse.enabled")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from buildkit import human
 from buildkit.build import Delivery, Product
 from buildkit.endpoints import Action, Traffic
 from buildkit.git import tree
 from buildkit.image.digest import Digest
-from buildkit.terminal import Console, human
+from buildkit.terminal import Console
 
 _STRONGEST = (Action.PUSH, Action.MOUNT, Action.REUSE)
 
@@ -48,11 +49,11 @@ def show(console: Console, result: Mapping[str, Any], *, json: bool, explain: bo
         return
     _show_layers(console, result["layers"], everything=explain)
     for pointer in result["lfs_pointers"]:
-        console.print(f"LFS pointer  {pointer['path']}  {human(pointer['size'])}")
+        console.print(f"LFS pointer  {pointer['path']}  {human.size(pointer['size'])}")
     verb = "would push" if explain else "pushed"
     console.print(
-        f"{verb} {human(result['bytes_pushed'])}, mounted {human(result['bytes_mounted'])}, "
-        f"reused {human(result['bytes_reused'])} in {result['requests']} requests and {result['seconds']:.2f} s"
+        f"{verb} {human.size(result['bytes_pushed'])}, mounted {human.size(result['bytes_mounted'])}, "
+        f"reused {human.size(result['bytes_reused'])} in {result['requests']} requests and {result['seconds']:.2f} s"
     )
     for destination in result["destinations"]:
         for tag in destination["tags"] or [""]:
@@ -66,13 +67,20 @@ def _show_layers(console: Console, layers: Sequence[Mapping[str, Any]], *, every
     for layer in shown:
         last = _some(layer["changed"]) if everything else layer["key"][7:19]
         rows.append(
-            (layer["name"], layer["reason"], layer["action"], human(layer["size"]), str(layer["paths"]), last)
+            (
+                layer["name"],
+                layer["reason"],
+                layer["action"],
+                human.size(layer["size"]),
+                str(layer["paths"]),
+                last,
+            )
         )
     if shown:
         console.table(rows, right=frozenset({3, 4}))
     if len(shown) < len(layers):
         size = sum(layer["size"] for layer in layers if layer not in shown)
-        console.print(f"{len(layers) - len(shown)} layers unchanged, {human(size)}")
+        console.print(f"{len(layers) - len(shown)} layers unchanged, {human.size(size)}")
 
 
 def _layers(product: Product, delivered: Sequence[Delivery]) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from buildkit.build import Bench
@@ -18,9 +17,9 @@ from buildkit.config.user import read_user_file
 from buildkit.config.values import Holds, Places, Resolved, SettingsFiles
 from buildkit.endpoints import Traffic
 from buildkit.errors import InvalidInput, TreeshipError
+from buildkit.git.address import is_url
 from buildkit.git.commit import Commit
 from buildkit.git.protected import protected_tip
-from buildkit.git.remote import is_url, open_remote
 from buildkit.git.repository import Repository
 from buildkit.lfs.lazy import LazyLfs
 from buildkit.terminal import Console
@@ -97,7 +96,9 @@ def workbench(
         commit = repository.commit(name)
         holds = _holds(repository, commit, resolved.places, flags)
         if protected or _needs_protected(left_to_protected(flags, console.environ, user_file), holds):
-            resolved = resolve_places(flags, console.environ, user_file, _protected(repository, holds, console))
+            resolved = resolve_places(
+                flags, console.environ, user_file, _protected(repository, holds, console)
+            )
         for ignored in (*holds.ignored, *resolved.ignored):
             console.note(str(ignored))
         connect = stack.enter_context(network(resolved.places, console, traffic))
@@ -110,7 +111,13 @@ def workbench(
 def _open(places: Places, commit: str) -> tuple[Repository, str]:
     if is_url(places.repo):
         if not places.cache:
-            raise InvalidInput("a repository by URL is cloned into the cache, and there is none", "name one: --cache DIR")
+            raise InvalidInput(
+                "a repository by URL is cloned into the cache, and there is none", "name one: --cache DIR"
+            )
+        from pathlib import Path
+
+        from buildkit.git.remote import open_remote
+
         return open_remote(places.repo, commit, Path(places.cache))
     return Repository(places.repo or "."), commit
 
@@ -125,8 +132,12 @@ def _holds(repository: Repository, commit: Commit, places: Places, flags: dict[s
 
 def settings_files(repository: Repository, commit: Commit, origin: str = "") -> SettingsFiles:
     """The settings files of a commit, as far as it has them; too large ones are refused before they are read."""
-    found = ((name, repository.small_file(commit.tree, name, FILE_LIMIT)) for name in (TREESHIP_TOML, PYPROJECT))
-    return SettingsFiles(origin or f"commit {commit.oid[:12]}", {name: data for name, data in found if data is not None})
+    found = (
+        (name, repository.small_file(commit.tree, name, FILE_LIMIT)) for name in (TREESHIP_TOML, PYPROJECT)
+    )
+    return SettingsFiles(
+        origin or f"commit {commit.oid[:12]}", {name: data for name, data in found if data is not None}
+    )
 
 
 def _needs_protected(left: frozenset[str], holds: Holds) -> bool:
@@ -148,4 +159,4 @@ def _protected(repository: Repository, holds: Holds, console: Console) -> Settin
 def _cache(places: Places, *, writes: bool, remembers: bool) -> Cache:
     if not remembers or not places.reuse_enabled or not places.cache:
         return NoCache()
-    return Cache(Path(places.cache)) if writes else ReadOnlyCache(Path(places.cache))
+    return Cache(places.cache) if writes else ReadOnlyCache(places.cache)

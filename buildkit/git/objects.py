@@ -16,7 +16,14 @@ from buildkit.errors import CorruptContent, InvalidInput, NotFound
 from buildkit.git import process
 
 # Bounds on git's own memory: large blobs are streamed rather than inflated whole, packs are mapped in windows.
-_BOUNDED = ("-c", "core.bigFileThreshold=8m", "-c", "core.packedGitWindowSize=8m", "-c", "core.packedGitLimit=64m")
+_BOUNDED = (
+    "-c",
+    "core.bigFileThreshold=8m",
+    "-c",
+    "core.packedGitWindowSize=8m",
+    "-c",
+    "core.packedGitLimit=64m",
+)
 _F_SETPIPE_SZ = 1031
 _PIPE_BYTES = 1 << 20
 _AHEAD = 256  # requests of at most 66 bytes: well under the 64 KiB that an unread pipe takes
@@ -153,7 +160,9 @@ class ObjectReader:
         if words[-1] in (b"missing", b"ambiguous"):
             return None
         if len(words) != 3 or not words[2].isdigit():
-            raise CorruptContent(f"git could not read {name}: {line[:200]!r}", "run `git fsck` in the repository")
+            raise CorruptContent(
+                f"git could not read {name}: {line[:200]!r}", "run `git fsck` in the repository"
+            )
         self._open = int(words[2]) + 1
         return Header(words[0].decode(), words[1].decode(), int(words[2]))
 

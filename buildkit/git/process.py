@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from buildkit.errors import AccessDenied, InvalidInput, NotFound, TreeshipError, Unavailable
 
 # Of the GIT_* variables only those that say how to reach a remote survive: the others (GIT_DIR, GIT_INDEX_FILE,
 # GIT_OBJECT_DIRECTORY, …) are set inside hooks and would silently name another repository.
-_KEPT = frozenset({
-    "GIT_ALLOW_PROTOCOL", "GIT_ASKPASS", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH",
-    "GIT_HTTP_PROXY_AUTHMETHOD", "GIT_PROXY_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO",
-    "GIT_SSL_CERT", "GIT_SSL_KEY", "GIT_SSL_NO_VERIFY",
-})  # fmt: skip
+_KEPT = frozenset(
+    """GIT_ALLOW_PROTOCOL GIT_ASKPASS GIT_CONFIG_COUNT GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM GIT_CONFIG_SYSTEM
+    GIT_EXEC_PATH GIT_HTTP_PROXY_AUTHMETHOD GIT_PROXY_SSL_CAINFO GIT_SSH GIT_SSH_COMMAND GIT_SSL_CAINFO
+    GIT_SSL_CERT GIT_SSL_KEY GIT_SSL_NO_VERIFY""".split()  # noqa: SIM905
+)
 _SET = {
     # A replace ref or a graft makes one commit id mean two trees: an image must not depend on who built it.
     "GIT_NO_REPLACE_OBJECTS": "1",
@@ -105,7 +104,7 @@ def failure(directory: str, stderr: bytes) -> TreeshipError:
     if "dubious ownership" in lower:
         return InvalidInput(
             f"git refuses {where}: it belongs to another user",
-            f"git config --global --add safe.directory {Path(directory).absolute()}",
+            f"git config --global --add safe.directory {os.path.abspath(directory)}",
         )
     if "not a git repository" in lower or "cannot change to" in lower:
         return InvalidInput(f"not a git repository: {where}", "give one with --repo, or run inside one")

@@ -32,7 +32,9 @@ def protected_tip(repository: Repository) -> Protected | None:
         return Protected(commit, f"main ({commit.oid[:12]})") if commit else None
     answer = repository.run(["ls-remote", "origin", "HEAD"], timeout=_SECONDS)
     # It answers with every ref whose last part is HEAD: anybody's branch `x/HEAD` too.
-    oid = next((line[: -len(b"\tHEAD")].decode() for line in answer.splitlines() if line.endswith(b"\tHEAD")), "")
+    oid = next(
+        (line[: -len(b"\tHEAD")].decode() for line in answer.splitlines() if line.endswith(b"\tHEAD")), ""
+    )
     if not oid:
         return None
     commit = repository.find_commit(oid) or _fetch(repository, oid)

@@ -22,9 +22,6 @@ from buildkit.errors import InvalidInput
 from buildkit.git import process
 from buildkit.git.repository import Repository
 
-_SCHEMES = ("https://", "http://", "ssh://", "git://", "file://")
-# user@host:path, but neither a Windows drive nor a path that has a colon somewhere.
-_SCP = re.compile(r"[\w.-]+@[\w.-]+:(?!//).+")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -33,11 +30,6 @@ class Remote(NamedTuple):
 
     url: str
     settings: tuple[tuple[str, str], ...]
-
-
-def is_url(repository: str) -> bool:
-    """Whether `--repo` names a remote rather than a folder."""
-    return repository.startswith(_SCHEMES) or bool(_SCP.fullmatch(repository))
 
 
 def open_remote(url: str, commit: str, cache: Path) -> tuple[Repository, str]:
@@ -49,7 +41,7 @@ def open_remote(url: str, commit: str, cache: Path) -> tuple[Repository, str]:
     directory = cache / "repositories" / sha256(remote.url.encode()).hexdigest()[:32]
     with _lock(directory):
         _prepare(directory, remote)
-        repository = Repository(directory, remote.settings)
+        repository = Repository(str(directory), remote.settings)
         try:
             return repository, _fetch(repository, commit)
         except BaseException:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import Self
 
 from buildkit.errors import InvalidInput, NotFound
 from buildkit.git import process
@@ -24,15 +24,15 @@ TREE_LIMIT = 64 << 20
 class Repository:
     """Reads one repository. Close it, or use it in a `with` statement."""
 
-    def __init__(self, directory: str | Path, settings: process.Settings = ()) -> None:
+    def __init__(self, directory: str | os.PathLike[str], settings: process.Settings = ()) -> None:
         """`settings` are git's, for what is fetched: credentials of the remote, for instance."""
-        self.directory = str(directory)
+        self.directory = os.fspath(directory)
         self._settings = settings
         self._reader = ObjectReader(self.directory, settings)
         self._config: dict[str, list[str]] | None = None
         self._cut_off: frozenset[str] | None = None
 
-    def __enter__(self) -> Repository:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,10 +98,14 @@ class Repository:
             return False
         if self._cut_off is None:
             try:
-                self._cut_off = frozenset((self.git_directory() / "shallow").read_text("ascii").split())
+                self._cut_off = frozenset(self._shallow_ids())
             except (OSError, ValueError):
                 self._cut_off = frozenset()
         return commit.oid in self._cut_off
+
+    def _shallow_ids(self) -> list[str]:
+        with open(os.path.join(self.git_directory(), "shallow"), encoding="ascii") as file:
+            return file.read().split()
 
     def hydrate(self, tree: str, oids: Sequence[str]) -> int:
         """Bring the blobs that a partial clone lacks in one fetch; their number. Nothing to do in a full clone.
@@ -111,7 +115,8 @@ class Repository:
         remote = self.promisor_remote()
         if not remote or not oids:
             return 0
-        listed = self.run(["rev-list", "--objects", "--no-object-names", "--missing=print", "--no-walk", tree]
+        listed = self.run(
+            ["rev-list", "--objects", "--no-object-names", "--missing=print", "--no-walk", tree]
         )
         missing = {line[1:].decode() for line in listed.splitlines() if line.startswith(b"?")}
         wanted = sorted(missing.intersection(oids))
@@ -141,16 +146,17 @@ class Repository:
         ]
         return next(iter(named + flagged), "")
 
-    def git_directory(self) -> Path:
+    def git_directory(self) -> str:
         """The repository's common directory, where objects and LFS content are kept."""
         output = self.run(["rev-parse", "--path-format=absolute", "--git-common-dir"])
-        return Path(os.fsdecode(output.rstrip(b"\n")))
+        return os.fsdecode(output.rstrip(b"\n"))
 
     def _may_be_partial(self) -> bool:
         """Without a process where the answer is plain to see: most repositories say nothing of promisors."""
         for candidate in (".git/config", "config"):  # in this order: a work tree may hold a file `config`
             try:
-                text = Path(self.directory, candidate).read_bytes().lower()
+                with open(os.path.join(self.directory, candidate), "rb") as file:
+                    text = file.read().lower()
             except OSError:
                 continue
             if b"[core]" in text:

@@ -31,7 +31,9 @@ class ImageConfig:
         self.descriptor = Descriptor.of(raw, media_type)
         rootfs = self.fields.get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-        if not isinstance(diff_ids, list) or not all(isinstance(item, str) and is_digest(item) for item in diff_ids):
+        if not isinstance(diff_ids, list) or not all(
+            isinstance(item, str) and is_digest(item) for item in diff_ids
+        ):
             raise CorruptContent("image config has no rootfs.diff_ids", "the image is broken at its source")
         self.diff_ids = tuple(Digest(item) for item in diff_ids)
 
@@ -51,12 +53,16 @@ class ImageConfig:
         """The `config` object: Env, User, WorkingDir, Entrypoint, Cmd, Labels and what else is there."""
         value = self.fields.get("config") or {}
         if not isinstance(value, dict):
-            raise CorruptContent("image config: 'config' is not an object", "the image is broken at its source")
+            raise CorruptContent(
+                "image config: 'config' is not an object", "the image is broken at its source"
+            )
         env, labels = value.get("Env") or [], value.get("Labels") or {}
         if not isinstance(env, list) or not isinstance(labels, dict):
             raise CorruptContent("image config: malformed Env or Labels", "the image is broken at its source")
         if not all(isinstance(text, str) for text in (*env, *labels.values())):
-            raise CorruptContent("image config: Env or Labels are not text", "the image is broken at its source")
+            raise CorruptContent(
+                "image config: Env or Labels are not text", "the image is broken at its source"
+            )
         return value
 
     def extend(

@@ -29,7 +29,9 @@ class Descriptor(NamedTuple):
     def from_json(cls, value: object, what: str) -> Descriptor:
         """Raises CorruptContent, which names `what`, where a required field is absent or of another type."""
         if not isinstance(value, dict):
-            raise CorruptContent(f"{what}: a descriptor is not an object", "the image is broken at its source")
+            raise CorruptContent(
+                f"{what}: a descriptor is not an object", "the image is broken at its source"
+            )
         rest = dict(value)
         media_type, digest, size = rest.pop("mediaType", ""), rest.pop("digest", None), rest.pop("size", None)
         annotations, platform = rest.pop("annotations", None) or {}, rest.pop("platform", None)

@@ -25,7 +25,9 @@ class Manifest:
         fields = canonical.load_object(raw, "image manifest")
         layers = fields.get("layers")
         if not isinstance(layers, list):
-            raise CorruptContent("image manifest has no list of layers", "treeship reads OCI and Docker v2s2 images")
+            raise CorruptContent(
+                "image manifest has no list of layers", "treeship reads OCI and Docker v2s2 images"
+            )
         self.raw = raw
         self.media_type = media_type
         self.descriptor = Descriptor.of(raw, media_type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform as host
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Platform(NamedTuple):
     @classmethod
     def of_host(cls) -> Platform:
         """Containers are Linux, whatever runs them; the architecture is this machine's."""
-        return cls("linux", _MACHINES.get(host.machine().lower(), "amd64"))
+        return cls("linux", _MACHINES.get(os.uname().machine.lower(), "amd64"))
 
     def normal(self) -> Platform:
         """Without a variant that says nothing."""

@@ -88,7 +88,9 @@ def parse_reference(text: str) -> Reference:
         # Not echoed: what stands before an @ there is somebody's password.
         raise InvalidInput("an image reference holds no credentials", "use `docker login` for them")
     if not text or text != text.strip() or any(ord(c) < 32 for c in text):
-        raise InvalidInput(f"not an image reference: {text!r}", "write it like registry.example/team/name:tag")
+        raise InvalidInput(
+            f"not an image reference: {text!r}", "write it like registry.example/team/name:tag"
+        )
     if text == "scratch":
         return Scratch()
     for prefix, parse in _TRANSPORTS.items():
@@ -103,7 +105,8 @@ def check_tag(tag: str) -> str:
     """The tag itself; InvalidInput where a registry would refuse it."""
     if not _TAG.fullmatch(tag):
         raise InvalidInput(
-            f"not a tag: {tag[:150]!r}", "letters, digits, '_', '.' and '-', at most 128, no leading '.' or '-'"
+            f"not a tag: {tag[:150]!r}",
+            "letters, digits, '_', '.' and '-', at most 128, no leading '.' or '-'",
         )
     return tag
 
@@ -125,7 +128,9 @@ def _registry(text: str) -> RegistryReference:
             "write it like registry.example/team/name:tag; repositories are lower case",
         )
     _no_dangling(text, path, tag, "@" in text and not digest)
-    return RegistryReference(host, repository, check_tag(tag) if tag else "", Digest(digest) if digest else None)
+    return RegistryReference(
+        host, repository, check_tag(tag) if tag else "", Digest(digest) if digest else None
+    )
 
 
 def _layout(text: str) -> LayoutReference:
@@ -159,7 +164,9 @@ def _name_and_tag(text: str) -> tuple[str, str]:
     _no_dangling(text, tail, tag, "@" in text)
     bare = name.partition("/")[2] if _HOST.fullmatch(name.partition("/")[0]) and "/" in name else name
     if not _REPOSITORY.fullmatch(bare):
-        raise InvalidInput(f"not an image name: {text[:300]!r}", "write it like name:tag; names are lower case")
+        raise InvalidInput(
+            f"not an image name: {text[:300]!r}", "write it like name:tag; names are lower case"
+        )
     return name, check_tag(tag) if tag else ""
 
 

@@ -98,4 +98,6 @@ def _answers_as_known() -> bool:
 def _sample() -> bytes:
     """Text without matches, matches near and far, runs, and every byte value."""
     text = "".join(hashlib.sha256(b"%d" % i).hexdigest() for i in range(256)).encode()
-    return b"".join((text, text[::3], text[5000:9000], text[1:40] * 50, bytes(range(256)) * 4, bytes(3000), text[:77]))
+    return b"".join(
+        (text, text[::3], text[5000:9000], text[1:40] * 50, bytes(range(256)) * 4, bytes(3000), text[:77])
+    )

@@ -15,7 +15,12 @@ FORMAT = 1
 
 def recipe(prefix: str) -> bytes:
     """Everything beside the entries that decides the bytes: format, encoder, time, owner, prefix."""
-    return b"treeship layer %d\n%s\n%d\n0:0\n%s\n" % (FORMAT, gzip.recipe().encode(), tar.MTIME, prefix.encode())
+    return b"treeship layer %d\n%s\n%d\n0:0\n%s\n" % (
+        FORMAT,
+        gzip.recipe().encode(),
+        tar.MTIME,
+        prefix.encode(),
+    )
 
 
 def statement(entries: Iterable[Entry]) -> bytes:

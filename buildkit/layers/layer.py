@@ -121,11 +121,13 @@ def refuse_unshippable(entries: Iterable[Entry], *, case_collisions: bool) -> No
 
 def _refuse_collision(path: bytes, folded: dict[bytes, bytes]) -> None:
     while path:
-        other = folded.setdefault(path.decode(errors="surrogateescape").casefold().encode(errors="surrogateescape"), path)
+        other = folded.setdefault(
+            path.decode(errors="surrogateescape").casefold().encode(errors="surrogateescape"), path
+        )
         if other != path:
             raise InvalidInput(
                 f"{tree.show(path)} and {tree.show(other)} differ in letter case alone",
-                "rename one, or set case_collisions = \"allow\"",
+                'rename one, or set case_collisions = "allow"',
             )
         path = path.rpartition(b"/")[0]
 
@@ -164,5 +166,7 @@ def _target(entry: Entry, content: Content) -> bytes:
         )
     target = b"".join(content.chunks)
     if b"\0" in target:
-        raise InvalidInput(f"the symbolic link {tree.show(entry.path)} has a NUL byte in its target", "remove it")
+        raise InvalidInput(
+            f"the symbolic link {tree.show(entry.path)} has a NUL byte in its target", "remove it"
+        )
     return target

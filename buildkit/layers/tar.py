@@ -61,7 +61,12 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 
 def _block(path: bytes, kind: bytes, *, mode: int, size: int, target: bytes = b"") -> bytes:
-    before = b"%s%07o\x000000000\x000000000\x00%011o\x00%011o\x00" % (path.ljust(100, b"\0"), mode, size, MTIME)
+    before = b"%s%07o\x000000000\x000000000\x00%011o\x00%011o\x00" % (
+        path.ljust(100, b"\0"),
+        mode,
+        size,
+        MTIME,
+    )
     after = b"%s%s%s" % (kind, target.ljust(100, b"\0"), b"ustar\x0000")
     # The checksum counts its own field as eight blanks.
     checksum = sum(before) + sum(after) + 8 * 32

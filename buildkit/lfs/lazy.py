@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from buildkit.config.values import Places
-from buildkit.git.remote import is_url
+from buildkit.git.address import is_url
 from buildkit.git.repository import Repository
-from buildkit.lfs.content import Directories, LfsContent, NoOrigin, Origin
-from buildkit.lfs.remote import Directory, Nowhere, Server, find_remote, git_directory
-from buildkit.lfs.store import ObjectStore, Wanted, stores_of
+
+if TYPE_CHECKING:
+    from buildkit.lfs.content import LfsContent, Origin
+    from buildkit.lfs.store import Wanted
 
 
 class LazyLfs:
@@ -38,6 +36,9 @@ class LazyLfs:
 
     def _content(self) -> LfsContent:
         if self._opened is None:
+            from buildkit.lfs.content import LfsContent
+            from buildkit.lfs.store import ObjectStore, stores_of
+
             storage = (self._repository.config("lfs.storage") or [""])[-1]
             stores = stores_of(str(self._repository.git_directory()), storage)
             self._opened = LfsContent(stores, ObjectStore(self._cache()), self._origin)
@@ -46,11 +47,19 @@ class LazyLfs:
     def _cache(self) -> str:
         if self._places.cache:
             return os.path.join(self._places.cache, "lfs", "objects")
+        import shutil
+        import tempfile
+        import weakref
+
         folder = tempfile.mkdtemp(prefix="treeship-lfs-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
     def _origin(self) -> Origin:
+        from buildkit.lfs.content import Directories, NoOrigin
+        from buildkit.lfs.remote import Directory, Nowhere, Server, find_remote, git_directory
+        from buildkit.lfs.store import stores_of
+
         directory = self._repository.directory
         match find_remote(self._setting(), self._remote_url(), directory):
             case Server(url):

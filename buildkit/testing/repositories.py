@@ -98,7 +98,11 @@ class ThrowAwayRepository:
         """A commit that holds `files` and nothing else; its id. By default it goes on top of the branch."""
         if parents is None:
             parents = self._tip(branch)
-        parts = [b"commit refs/heads/%s\nmark :1\n" % branch.encode(), _signature(seconds), _data(message.encode())]
+        parts = [
+            b"commit refs/heads/%s\nmark :1\n" % branch.encode(),
+            _signature(seconds),
+            _data(message.encode()),
+        ]
         parts += [b"%s %s\n" % (word, oid.encode()) for word, oid in zip(_words(), parents, strict=False)]
         if not parents:  # else fast-import would go on from the branch
             parts.insert(0, b"reset refs/heads/%s\n" % branch.encode())

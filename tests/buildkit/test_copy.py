@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from buildkit import assemble, inspect, verify
+from buildkit import human, inspect, verify
 from buildkit.copy import copy, gather, tags_of
 from buildkit.endpoints import Action, Sink, Source
 from buildkit.errors import CorruptContent, InvalidInput, NotFound
 from buildkit.image import canonical, media
+from buildkit.image.annotations import BASE_DIGEST, BASE_NAME
 from buildkit.image.config import ImageConfig
 from buildkit.image.digest import Digest
 from buildkit.image.manifest import Index, Manifest
@@ -264,7 +265,7 @@ def test_a_description_of_what_is_broken() -> None:
     with pytest.raises(CorruptContent):
         inspect.describe("x", AMD.target, [ImageConfig(ARM.blobs[ARM.manifest.config.digest])])
     bare = Manifest.build(
-        AMD.manifest.config, AMD.manifest.layers, {inspect.BASE_NAME: "b", inspect.BASE_DIGEST: "d"}
+        AMD.manifest.config, AMD.manifest.layers, {BASE_NAME: "b", BASE_DIGEST: "d"}
     )
     found = inspect.describe("x", bare)
     assert (found["platforms"], found["layers"][0]["diff_id"], found["base"]) == (
@@ -274,16 +275,11 @@ def test_a_description_of_what_is_broken() -> None:
     )
 
 
-def test_the_annotations_are_those_that_are_written() -> None:
-    assert (inspect.LAYER_NAME, inspect.LAYER_KEY) == (assemble.LAYER_NAME, assemble.LAYER_KEY)
-    assert (inspect.BASE_NAME, inspect.BASE_DIGEST) == (assemble.BASE_NAME, assemble.BASE_DIGEST)
-
-
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (3 * 10**15, "3000.0 TB")]
 )
 def test_sizes(size: int, text: str) -> None:
-    assert inspect.human(size) == text
+    assert human.size(size) == text
 
 
 # With real registries, an engine, and skopeo

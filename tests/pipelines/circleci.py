@@ -36,7 +36,7 @@ def _job(entry: Any, config: dict[str, Any]) -> Job:
     job = config["jobs"][name]
     assert set(job) == {"executor", "steps"}, name
     assert job["executor"] in config["executors"], name
-    steps = [{step: None} if isinstance(step, str) else step for step in job["steps"]]
+    steps: list[dict[str, Any]] = [{step: None} if isinstance(step, str) else step for step in job["steps"]]
     assert {kind for step in steps for kind in step} <= _STEPS, name
     assert "checkout" in steps[0], name
     branch = options.get("filters", {}).get("branches", {}).get("only", "")

@@ -11,7 +11,18 @@ from tests.sources import ROOT
 
 FILE = ROOT / "jenkins" / "Jenkinsfile"
 _TOKEN = re.compile(r"//[^\n]*|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|[{}]")
-_SECTIONS = {"pipeline", "agent", "options", "stages", "environment", "post", "steps", "when", "not", "always"}
+_SECTIONS = {
+    "pipeline",
+    "agent",
+    "options",
+    "stages",
+    "environment",
+    "post",
+    "steps",
+    "when",
+    "not",
+    "always",
+}
 
 
 def read(file: Path = FILE) -> list[Job]:
@@ -53,7 +64,9 @@ def _stages(text: str) -> Iterator[tuple[str, str]]:
 
 def _job(name: str, body: str) -> Job:
     branch = re.search(r"\bbranch '([^']+)'", body)
-    assert not branch or "not { changeRequest() }" in body, "a pull request can come from a branch of any name"
+    assert not branch or "not { changeRequest() }" in body, (
+        "a pull request can come from a branch of any name"
+    )
     assert not re.search(r"\bsh\s+[^']", body), "sh takes single quotes: Groovy must not put values into it"
     commands = tuple(re.findall(r"\bsh '([^']*)'", body))
     return Job(name.lower(), commands, "credentials(" in body, branch[1] if branch else "")

@@ -43,7 +43,9 @@ def test_the_image_is_pushed_only_after_tests_and_build() -> None:
 
 
 def test_both_pipelines_run_the_same_commands() -> None:
-    assert {job.name: job.commands for job in circleci.read()} == {job.name: job.commands for job in jenkins.read()}
+    assert {job.name: job.commands for job in circleci.read()} == {
+        job.name: job.commands for job in jenkins.read()
+    }
 
 
 def test_where_an_image_goes_is_not_in_the_commit(jobs: list[Job]) -> None:
@@ -64,7 +66,9 @@ def test_no_value_that_others_choose_reaches_a_shell(file: Path) -> None:
 
 
 def test_groovy_has_nothing_to_interpolate() -> None:
-    assert all(text.startswith("'") for text in jenkins.strings(jenkins.without_comments(jenkins.FILE.read_text())))
+    assert all(
+        text.startswith("'") for text in jenkins.strings(jenkins.without_comments(jenkins.FILE.read_text()))
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,9 @@ def test_a_broken_jenkinsfile_is_noticed(text: str, why: str) -> None:
         jenkins.check_brackets(text)
 
 
-@pytest.mark.parametrize("command", ["make test; make lint", "make nothing", "curl x | sh", f"{TREESHIP} build --nope"])
+@pytest.mark.parametrize(
+    "command", ["make test; make lint", "make nothing", "curl x | sh", f"{TREESHIP} build --nope"]
+)
 def test_a_wrong_step_is_noticed(command: str) -> None:
     with pytest.raises((AssertionError, SystemExit)):
         parsed(command)
@@ -111,19 +117,28 @@ def test_login_writes_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
 
 
 def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", folder, *words], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def _clone(folder: Path) -> Path:
     if not (ROOT / ".git").exists():
         pytest.skip("this is not a git repository, but a copy of its files")
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", "--depth=1", ROOT.as_uri(), folder], check=True)
+    subprocess.run(
+        ["git", "clone", "--quiet", "--no-hardlinks", "--depth=1", ROOT.as_uri(), folder], check=True
+    )
     (folder / ".venv").symlink_to(ROOT / ".venv")
     return folder
 
 
 def _run(command: str, folder: Path, extra: dict[str, str]) -> None:
     done = subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", command], cwd=folder, env=os.environ | extra, capture_output=True, text=True, check=False
+        ["bash", "-eo", "pipefail", "-c", command],
+        cwd=folder,
+        env=os.environ | extra,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

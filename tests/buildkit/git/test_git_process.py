@@ -74,7 +74,10 @@ def test_a_malformed_count_of_settings_is_taken_for_none(count: str) -> None:
         ("fatal: detected dubious ownership in repository at '/r'", InvalidInput),
         ("fatal: unable to access 'https://h/': Could not resolve host: h", Unavailable),
         ("ssh: connect to host h port 22: Connection refused", Unavailable),
-        ("fatal: unable to access 'http://h/': Failed to connect to h port 80: Couldn't connect", Unavailable),
+        (
+            "fatal: unable to access 'http://h/': Failed to connect to h port 80: Couldn't connect",
+            Unavailable,
+        ),
         ("fatal: unable to access 'http://h/': The requested URL returned error: 503", Unavailable),
         ("fatal: unable to access 'http://h/': The requested URL returned error: 403", AccessDenied),
         ("error: RPC failed; early EOF", Unavailable),

@@ -7,6 +7,7 @@ import random
 import resource
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +155,12 @@ def test_an_object_of_another_kind_or_size_is_refused(origin: ThrowAwayRepositor
 # Damage
 
 
+def read_all(reader: ObjectReader, oids: list[str]) -> None:
+    for _, chunks in reader.stream(oids):
+        for _ in chunks:
+            pass
+
+
 def loose(origin: ThrowAwayRepository, oid: str) -> Path:
     path = origin.directory / ".git/objects" / oid[:2] / oid[2:]
     path.chmod(0o644)
@@ -169,22 +176,17 @@ DAMAGES = ["garbage", "empty", "cut off", "flipped", "of another size"]
 
 
 def damage(path: Path, how: str) -> None:
-    raw = path.read_bytes()
-    match how:
-        case "garbage":
-            path.write_bytes(b"garbage" + raw[7:])
-        case "empty":
-            path.write_bytes(b"")
-        case "cut off":
-            path.write_bytes(raw[: len(raw) // 2])
-        case "flipped":
-            middle = len(raw) // 2
-            path.write_bytes(raw[:middle] + bytes([raw[middle] ^ 0xFF] * 8) + raw[middle + 8 :])
-        case "of another size":
-            import zlib
-
-            content = zlib.decompress(raw).partition(b"\0")[2]
-            path.write_bytes(zlib.compress(b"blob %d\0" % (len(content) + 5) + content))
+    raw, middle = path.read_bytes(), path.stat().st_size // 2
+    content = b""
+    if how == "of another size":
+        content = zlib.decompress(raw).partition(b"\0")[2]
+    path.write_bytes({
+        "garbage": b"garbage" + raw[7:],
+        "empty": b"",
+        "cut off": raw[:middle],
+        "flipped": raw[:middle] + bytes([raw[middle] ^ 0xFF] * 8) + raw[middle + 8 :],
+        "of another size": zlib.compress(b"blob %d\0" % (len(content) + 5) + content),
+    }[how])  # fmt: skip
 
 
 @pytest.mark.parametrize("how", DAMAGES)
@@ -193,9 +195,7 @@ def test_a_corrupt_loose_object_is_reported_as_such(origin: ThrowAwayRepository,
     good, bad = origin.blob(b"good"), origin.blob(text(size))
     damage(loose(origin, bad), how)
     with reader_of(origin) as reader, pytest.raises(CorruptContent) as caught:
-        for _, chunks in reader.stream([good, bad, good]):
-            for _ in chunks:
-                pass
+        read_all(reader, [good, bad, good])
     assert "fsck" in caught.value.remedy
 
 
@@ -216,11 +216,11 @@ def test_a_corrupt_pack_is_reported_as_such(origin: ThrowAwayRepository, how: st
     pack.chmod(0o644)
     raw = pack.read_bytes()
     third, length = len(raw) // 3, len(raw) // 3
-    pack.write_bytes(raw[:third] + (dice.randbytes(length) + raw[third + length :] if how == "flipped" else b""))
+    pack.write_bytes(
+        raw[:third] + (dice.randbytes(length) + raw[third + length :] if how == "flipped" else b"")
+    )
     with reader_of(origin) as reader, pytest.raises(CorruptContent):
-        for _, chunks in reader.stream(oids):
-            for _ in chunks:
-                pass
+        read_all(reader, oids)
 
 
 def test_many_corrupt_objects_do_not_fill_a_pipe_that_nobody_reads(origin: ThrowAwayRepository) -> None:

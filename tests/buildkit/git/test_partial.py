@@ -21,7 +21,9 @@ def origin(tmp_path: Path) -> ThrowAwayRepository:
 
 
 def blobless(origin: ThrowAwayRepository, directory: Path, *options: str) -> Path:
-    origin.git("clone", "-q", "--bare", "--filter=blob:none", "--depth=1", *options, origin.url, str(directory))
+    origin.git(
+        "clone", "-q", "--bare", "--filter=blob:none", "--depth=1", *options, origin.url, str(directory)
+    )
     return directory
 
 
@@ -40,7 +42,10 @@ def test_all_missing_blobs_come_in_one_fetch(origin: ThrowAwayRepository, tmp_pa
         assert repository.promisor_remote() == "origin"
         assert repository.hydrate(commit.tree, oids) == 300
         assert len(packs(clone) - before) == 1
-        found = {entry.path: b"".join(part) for entry, (_, part) in zip(entries, repository.blobs(oids), strict=True)}
+        found = {
+            entry.path: b"".join(part)
+            for entry, (_, part) in zip(entries, repository.blobs(oids), strict=True)
+        }
         assert found == {b"d%d/%d" % (number % 7, number): b"content %d" % number for number in range(300)}
         assert repository.hydrate(commit.tree, oids) == 0
         assert len(packs(clone) - before) == 1
@@ -111,7 +116,9 @@ def test_the_edge_of_a_shallow_clone_is_named_and_not_crossed(
     assert packs(clone) == before
 
 
-def test_a_blobless_clone_with_history_finds_all_ancestors(origin: ThrowAwayRepository, tmp_path: Path) -> None:
+def test_a_blobless_clone_with_history_finds_all_ancestors(
+    origin: ThrowAwayRepository, tmp_path: Path
+) -> None:
     commits = [origin.commit({"a": b"%d" % number}) for number in range(5)]
     clone = tmp_path / "clone"
     origin.git("clone", "-q", "--bare", "--filter=blob:none", origin.url, str(clone))

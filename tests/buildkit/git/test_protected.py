@@ -88,8 +88,8 @@ def test_without_a_remote_it_is_the_local_main(origin: ThrowAwayRepository) -> N
     origin.git("symbolic-ref", "HEAD", "refs/heads/topic")
     with Repository(origin.directory) as repository:
         found = protected_tip(repository)
-    assert found == (found.commit, f"main ({commit[:12]})") if found else False
-    assert found.commit.oid == commit
+    assert found is not None
+    assert (found.commit.oid, found.origin) == (commit, f"main ({commit[:12]})")
 
 
 def test_a_tag_named_main_is_not_the_branch(origin: ThrowAwayRepository) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from buildkit.errors import InvalidInput, NotFound, TreeshipError, Unavailable
-from buildkit.git.remote import Remote, is_url, open_remote, split_credentials
+from buildkit.git.address import is_url
+from buildkit.git.remote import Remote, open_remote, split_credentials
 from buildkit.testing.repositories import ThrowAwayRepository
 
 SECRET = "hunter2-canary"
@@ -30,13 +31,23 @@ def origin(tmp_path: Path) -> ThrowAwayRepository:
 
 @pytest.mark.parametrize(
     "text",
-    ["https://h/r.git", "http://h/r", "ssh://git@h/r", "git://h/r", "file:///srv/r", "git@h:team/r.git", "me@10.0.0.1:r"],
+    [
+        "https://h/r.git",
+        "http://h/r",
+        "ssh://git@h/r",
+        "git://h/r",
+        "file:///srv/r",
+        "git@h:team/r.git",
+        "me@10.0.0.1:r",
+    ],
 )
 def test_these_name_a_remote(text: str) -> None:
     assert is_url(text)
 
 
-@pytest.mark.parametrize("text", [".", "", "/srv/r", "../r", "dir:with/colon", "C:\\r", "a@b", "host:path", "a@b://x"])
+@pytest.mark.parametrize(
+    "text", [".", "", "/srv/r", "../r", "dir:with/colon", "C:\\r", "a@b", "host:path", "a@b://x"]
+)
 def test_these_name_a_folder(text: str) -> None:
     assert not is_url(text)
 
@@ -127,7 +138,8 @@ def test_a_commit_that_the_remote_lacks_is_not_found(
 
 
 @pytest.mark.parametrize(
-    "name", ["--upload-pack=touch /tmp/x", "-x", "HEAD~1", "main:evil", "a b", "a\nb", "^main", "refs/heads/*", ""]
+    "name",
+    ["--upload-pack=touch /tmp/x", "-x", "HEAD~1", "main:evil", "a b", "a\nb", "^main", "refs/heads/*", ""],
 )
 def test_a_name_that_is_more_than_a_name_is_refused(
     origin: ThrowAwayRepository, tmp_path: Path, name: str
@@ -147,7 +159,9 @@ def test_a_remote_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
         open_remote("http://127.0.0.1:1/r.git", "HEAD", tmp_path / "cache")
 
 
-def test_what_a_killed_build_left_is_finished_by_the_next(origin: ThrowAwayRepository, tmp_path: Path) -> None:
+def test_what_a_killed_build_left_is_finished_by_the_next(
+    origin: ThrowAwayRepository, tmp_path: Path
+) -> None:
     commit = origin.commit({"a": b"1"})
     open_remote(origin.url, "HEAD", tmp_path / "cache")[0].close()
     (clone,) = (path for path in (tmp_path / "cache/repositories").iterdir() if path.is_dir())
@@ -174,7 +188,9 @@ def test_builds_of_different_commits_at_once_do_not_fetch_over_each_other(
             return found, b"".join(next(repository.blobs(oids))[1])
 
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(build, range(6))) == [(oid, b"%d" % number) for number, oid in enumerate(commits)]
+        assert list(pool.map(build, range(6))) == [
+            (oid, b"%d" % number) for number, oid in enumerate(commits)
+        ]
 
 
 # Credentials
@@ -246,9 +262,7 @@ def test_credentials_of_a_url_reach_the_server_and_nobody_else(
         assert not any(secret.encode() in content for content in files)
 
 
-def test_credentials_are_not_carried_to_another_host(
-    door: tuple[str, list[str]], tmp_path: Path
-) -> None:
+def test_credentials_are_not_carried_to_another_host(door: tuple[str, list[str]], tmp_path: Path) -> None:
     """The header is bound to the host of the URL: a redirect takes nothing along."""
     host, seen = door
     location = f"http://localhost:{host.rpartition(':')[2]}/elsewhere"
@@ -265,7 +279,9 @@ def test_credentials_are_not_carried_to_another_host(
     thread.start()
     try:
         with pytest.raises(TreeshipError):
-            open_remote(f"http://me:{SECRET}@127.0.0.1:{server.server_port}/r.git", "HEAD", tmp_path / "cache")
+            open_remote(
+                f"http://me:{SECRET}@127.0.0.1:{server.server_port}/r.git", "HEAD", tmp_path / "cache"
+            )
     finally:
         server.shutdown()
         thread.join()

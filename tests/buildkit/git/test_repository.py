@@ -14,7 +14,7 @@ import pytest
 
 from buildkit.errors import InvalidInput, NotFound, TreeshipError
 from buildkit.git.repository import COMMIT_LIMIT, Repository
-from buildkit.testing.repositories import SECONDS, ThrowAwayRepository, submodule
+from buildkit.testing.repositories import SECONDS, File, ThrowAwayRepository, submodule
 
 
 @pytest.fixture
@@ -44,9 +44,23 @@ def test_every_name_of_a_commit_is_the_commit(origin: ThrowAwayRepository, repos
 
 @pytest.mark.parametrize(
     "name",
-    ["nothing", "1" * 40, "-x", "--help", "--upload-pack=touch x", "HEAD:a", "HEAD^{tree}", "HEAD^9", "HEAD ", "a b", "^HEAD"],
+    [
+        "nothing",
+        "1" * 40,
+        "-x",
+        "--help",
+        "--upload-pack=touch x",
+        "HEAD:a",
+        "HEAD^{tree}",
+        "HEAD^9",
+        "HEAD ",
+        "a b",
+        "^HEAD",
+    ],
 )
-def test_what_is_no_commit_is_not_found(origin: ThrowAwayRepository, repository: Repository, name: str) -> None:
+def test_what_is_no_commit_is_not_found(
+    origin: ThrowAwayRepository, repository: Repository, name: str
+) -> None:
     commit = origin.commit({"a": b"1"})
     with pytest.raises(NotFound, match="no commit"):
         repository.commit(name)
@@ -63,7 +77,9 @@ def test_a_name_with_a_line_feed_is_refused(
         repository.commit(name)
 
 
-def test_a_file_that_is_named_like_a_commit_is_none(origin: ThrowAwayRepository, repository: Repository) -> None:
+def test_a_file_that_is_named_like_a_commit_is_none(
+    origin: ThrowAwayRepository, repository: Repository
+) -> None:
     """`HEAD:evil` is asked for as `HEAD:evil^{commit}`, and a file may have that name."""
     forged = b"tree " + b"1" * 40 + b"\ncommitter C <c@d> 1 +0000\n\n"
     origin.commit({"evil^{commit}": forged})
@@ -77,7 +93,9 @@ def test_the_error_for_an_unknown_commit_keeps_credentials_out(repository: Repos
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_replaced_commit_is_still_what_its_id_says(origin: ThrowAwayRepository, repository: Repository) -> None:
+def test_a_replaced_commit_is_still_what_its_id_says(
+    origin: ThrowAwayRepository, repository: Repository
+) -> None:
     good, evil = origin.commit({"a": b"good"}), origin.commit({"a": b"evil"}, branch="evil")
     good_blob, evil_blob = origin.blob(b"good"), origin.blob(b"evil")
     origin.git("replace", good, evil)
@@ -87,7 +105,9 @@ def test_a_replaced_commit_is_still_what_its_id_says(origin: ThrowAwayRepository
     assert [b"".join(chunks) for _, chunks in repository.blobs([good_blob])] == [b"good"]
 
 
-def test_grafts_do_not_change_who_the_parents_are(origin: ThrowAwayRepository, repository: Repository) -> None:
+def test_grafts_do_not_change_who_the_parents_are(
+    origin: ThrowAwayRepository, repository: Repository
+) -> None:
     stranger = origin.commit({"a": b"0"}, branch="stranger")
     first = origin.commit({"a": b"1"})
     second = origin.commit({"a": b"2"})
@@ -97,7 +117,9 @@ def test_grafts_do_not_change_who_the_parents_are(origin: ThrowAwayRepository, r
     assert repository.commit(f"{second}^").oid == first
 
 
-def test_settings_that_rewrite_content_are_not_obeyed(origin: ThrowAwayRepository, repository: Repository) -> None:
+def test_settings_that_rewrite_content_are_not_obeyed(
+    origin: ThrowAwayRepository, repository: Repository
+) -> None:
     origin.git("config", "core.autocrlf", "true")
     origin.git("config", "filter.evil.smudge", "echo evil")
     origin.commit({".gitattributes": b"* filter=evil export-ignore\n", "a": b"1\r\n2\n"})
@@ -109,7 +131,8 @@ def test_settings_that_rewrite_content_are_not_obeyed(origin: ThrowAwayRepositor
 def test_a_small_file_is_read_whole_and_a_large_one_not_at_all(
     origin: ThrowAwayRepository, repository: Repository
 ) -> None:
-    origin.commit({"treeship.toml": b"prefix = '/x'\n", "large": bytes(5000), "d/e": b"1", "m": submodule("1" * 40)})
+    files: dict[str, bytes | File] = {"treeship.toml": b"prefix = '/x'\n", "large": bytes(5000), "d/e": b"1"}
+    origin.commit({**files, "m": submodule("1" * 40)})
     tree = repository.commit("HEAD").tree
     assert repository.small_file(tree, "treeship.toml", 1000) == b"prefix = '/x'\n"
     assert repository.small_file(tree, "nothing.toml", 1000) is None
@@ -153,7 +176,7 @@ def test_work_tree_subdirectory_bare_and_linked_work_tree_are_the_same(
             assert [entry.path for entry in repository.listing(repository.commit("HEAD").tree)] == [b"d/a"]
             assert repository.promisor_remote() == ""
     with Repository(tmp_path / "linked") as repository:
-        assert repository.git_directory() == origin.directory / ".git"
+        assert Path(repository.git_directory()) == origin.directory / ".git"
 
 
 def test_uncommitted_changes_do_not_count(origin: ThrowAwayRepository, repository: Repository) -> None:
@@ -230,7 +253,11 @@ def test_an_unprivileged_user_is_refused_the_same_way_and_the_remedy_helps() -> 
         origin = ThrowAwayRepository(Path(folder, "repository"))
         commit = origin.commit({"a": b"1"})
         settings = Path(folder, "gitconfig")
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), "GIT_CONFIG_GLOBAL": str(settings)}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.getcwd(),
+            "GIT_CONFIG_GLOBAL": str(settings),
+        }
 
         def read() -> subprocess.CompletedProcess[str]:
             settings.chmod(0o644)

@@ -14,7 +14,7 @@ from buildkit.git.repository import Repository
 from buildkit.git.tree import Change, Entry, check, differences, parse_listing, show
 from buildkit.testing.repositories import File, ThrowAwayRepository, executable, link, submodule
 
-ODD = {
+ODD: dict[bytes, bytes | File] = {
     b"plain": b"1",
     b"tool.sh": executable(b"#!/bin/sh\n"),
     b"link": link(b"plain"),
@@ -50,7 +50,10 @@ def origin(tmp_path: Path) -> ThrowAwayRepository:
 
 def git_listing(origin: ThrowAwayRepository, tree: str) -> list[tuple[bytes, bytes, str]]:
     lines = origin.git("ls-tree", "-r", "-z", "--full-tree", tree).split(b"\0")[:-1]
-    return [(path, meta.split()[0], meta.split()[2].decode()) for meta, _, path in (x.partition(b"\t") for x in lines)]
+    return [
+        (path, meta.split()[0], meta.split()[2].decode())
+        for meta, _, path in (x.partition(b"\t") for x in lines)
+    ]
 
 
 def test_the_listing_is_that_of_git_whatever_the_names(origin: ThrowAwayRepository) -> None:
@@ -145,8 +148,9 @@ def test_the_walk_does_not_let_a_hostile_tree_in_by_the_back_door(
     """What an incremental build does with a change: compare, then check what is new."""
     before = origin.tree([(FILE, b"other", origin.blob(b"y"))])
     with Repository(origin.directory) as repository, pytest.raises(InvalidInput):
-        changes = list(repository.changes(before, hostile.build(origin)))
-        check(sorted(change.new for change in changes if change.new))
+        check(
+            sorted(change.new for change in repository.changes(before, hostile.build(origin)) if change.new)
+        )
 
 
 def test_a_tree_cut_short_is_refused(origin: ThrowAwayRepository) -> None:
@@ -204,7 +208,9 @@ def random_tree(dice: random.Random, files: dict[bytes, File]) -> dict[bytes, Fi
             files = _placed(files, path, moved)
         elif action == 2 and files:
             prefix = dice.choice(sorted(files)).rpartition(b"/")[0]
-            files = {name: file for name, file in files.items() if not prefix or not name.startswith(prefix + b"/")}
+            files = {
+                name: file for name, file in files.items() if not prefix or not name.startswith(prefix + b"/")
+            }
         else:
             files = _placed(files, path, File(b"%d" % dice.randrange(5), dice.choice(MODES)))
     return files

@@ -89,7 +89,9 @@ def test_what_cannot_be_written_again_is_corrupt_content_of_the_base(text: str) 
     st.dictionaries(st.text(max_size=5), st.text(max_size=5), min_size=1, max_size=3),
     st.dictionaries(st.sampled_from(["urls", "data", "artifactType", "x"]), json_values, max_size=3),
 )
-def test_a_descriptor_carries_what_it_does_not_know(annotations: dict[str, str], other: dict[str, Any]) -> None:
+def test_a_descriptor_carries_what_it_does_not_know(
+    annotations: dict[str, str], other: dict[str, Any]
+) -> None:
     fields = {**other, **descriptor(annotations=annotations, platform={"os": "linux", "os.features": ["x"]})}
     assert Descriptor.from_json(fields, "it").to_json() == fields
 
@@ -111,7 +113,8 @@ def test_a_malformed_descriptor_is_corrupt(value: object) -> None:
 
 def test_a_manifest_keeps_the_bytes_that_came() -> None:
     raw = json.dumps(
-        {"schemaVersion": 2, "layers": [descriptor()], "config": descriptor(media.OCI_CONFIG), "foreign": 1}, indent=3
+        {"schemaVersion": 2, "layers": [descriptor()], "config": descriptor(media.OCI_CONFIG), "foreign": 1},
+        indent=3,
     ).encode()
     manifest = Manifest(raw)
     assert manifest.raw == raw
@@ -183,13 +186,26 @@ def test_the_kind_of_a_document(fields: dict[str, Any], given: str, kind: type) 
 @pytest.mark.parametrize(
     "fields",
     [
-        {}, {"mediaType": media.OCI_MANIFEST}, {"mediaType": media.OCI_INDEX}, {"mediaType": "text/plain"},
-        {"mediaType": ["x"], "layers": []}, {"mediaType": {"a": 1}, "manifests": []},
-        image_fields(config=None), image_fields(layers={}), image_fields(layers=[1]), image_fields(annotations={"a": 1}),
-        image_fields(manifests=[]), {"manifests": [], "layers": [], "mediaType": media.OCI_INDEX}, {"manifests": {}},
-        {"schemaVersion": 1, "fsLayers": [], "mediaType": "application/vnd.docker.distribution.manifest.v1+json"},
+        {},
+        {"mediaType": media.OCI_MANIFEST},
+        {"mediaType": media.OCI_INDEX},
+        {"mediaType": "text/plain"},
+        {"mediaType": ["x"], "layers": []},
+        {"mediaType": {"a": 1}, "manifests": []},
+        image_fields(config=None),
+        image_fields(layers={}),
+        image_fields(layers=[1]),
+        image_fields(annotations={"a": 1}),
+        image_fields(manifests=[]),
+        {"manifests": [], "layers": [], "mediaType": media.OCI_INDEX},
+        {"manifests": {}},
+        {
+            "schemaVersion": 1,
+            "fsLayers": [],
+            "mediaType": "application/vnd.docker.distribution.manifest.v1+json",
+        },
     ],
-)  # fmt: skip
+)
 def test_a_document_of_no_kind_or_of_two_is_corrupt(fields: dict[str, Any]) -> None:
     with pytest.raises(CorruptContent):
         parse_document(canonical.dump(fields), "")
@@ -215,7 +231,7 @@ document_like = st.fixed_dictionaries(
         "annotations": json_values,
     },
 )
-config_like = st.fixed_dictionaries(
+config_like: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"rootfs": json_values | st.just({"diff_ids": []}) | st.just({"diff_ids": [ONE]}) | st.just({"diff_ids": ["x"]})},
     optional={
         "config": json_values | st.fixed_dictionaries({}, optional={"Env": json_values, "Labels": json_values}),
@@ -299,13 +315,17 @@ def test_the_best_image_for_a_platform(wanted: str, offered: list[str | None], c
         ("linux/riscv64/odd", ["linux/riscv64/other"]),
     ],
 )
-def test_an_index_without_an_image_for_a_platform_says_what_it_has(wanted: str, offered: list[str | None]) -> None:
+def test_an_index_without_an_image_for_a_platform_says_what_it_has(
+    wanted: str, offered: list[str | None]
+) -> None:
     with pytest.raises(NotFound, match="it offers"):
         index_of(*offered).select(Platform.parse(wanted))
 
 
 def test_attestations_are_no_images() -> None:
-    index = index_of("linux/amd64", "unknown/unknown", **{"vnd.docker.reference.type": "attestation-manifest"})
+    index = index_of(
+        "linux/amd64", "unknown/unknown", **{"vnd.docker.reference.type": "attestation-manifest"}
+    )
     assert [str(platform) for platform, _ in index.images()] == ["linux/amd64"]
 
 
@@ -332,7 +352,9 @@ def test_a_config_keeps_every_field_it_does_not_know() -> None:
 def test_layers_are_added_with_their_history() -> None:
     history = [{"created_by": "one"}, {"created_by": "ENV", "empty_layer": True}]
     base = config_of(rootfs={"type": "layers", "diff_ids": [ONE]}, history=history)
-    made = base.extend(platform=AMD64, created="2026-01-01T00:00:00Z", layers=[AddedLayer(TWO, "us")], runtime={})
+    made = base.extend(
+        platform=AMD64, created="2026-01-01T00:00:00Z", layers=[AddedLayer(TWO, "us")], runtime={}
+    )
     assert made.diff_ids == (ONE, TWO)
     assert made.fields["history"] == [
         *history, {"created": "2026-01-01T00:00:00Z", "created_by": "us", "comment": "treeship"},
@@ -343,12 +365,16 @@ def test_layers_are_added_with_their_history() -> None:
 @pytest.mark.parametrize("history", [None, [], [{"created_by": "a"}] * 3, [{"empty_layer": True}]])
 def test_a_history_that_does_not_count_the_layers_is_completed(history: Any) -> None:
     base = config_of(rootfs={"diff_ids": [ONE, TWO]}, history=history)
-    made = base.extend(platform=AMD64, created="2026-01-01T00:00:00Z", layers=[AddedLayer(TWO, "us")], runtime={})
+    made = base.extend(
+        platform=AMD64, created="2026-01-01T00:00:00Z", layers=[AddedLayer(TWO, "us")], runtime={}
+    )
     assert sum(not entry.get("empty_layer") for entry in made.fields["history"]) == len(made.diff_ids) == 3
 
 
 def test_platform_and_time_are_always_there() -> None:
-    made = config_of().extend(platform=Platform("linux", "arm", "v7"), created="2026-01-01T00:00:00Z", layers=[], runtime={})
+    made = config_of().extend(
+        platform=Platform("linux", "arm", "v7"), created="2026-01-01T00:00:00Z", layers=[], runtime={}
+    )
     assert [made.fields[key] for key in ("os", "architecture", "variant", "created")] == [
         "linux", "arm", "v7", "2026-01-01T00:00:00Z",
     ]  # fmt: skip
@@ -357,16 +383,25 @@ def test_platform_and_time_are_always_there() -> None:
 
 def test_an_empty_base_has_a_config_too() -> None:
     scratch = ImageConfig.scratch(AMD64)
-    assert scratch.fields == {"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}  # fmt: skip
+    assert scratch.fields == {
+        "os": "linux",
+        "architecture": "amd64",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": []},
+    }
 
 
-@pytest.mark.parametrize("raw", [b"{}", b'{"rootfs":[]}', b'{"rootfs":{"diff_ids":["x"]}}', b'{"rootfs":{"diff_ids":[1]}}'])
+@pytest.mark.parametrize(
+    "raw", [b"{}", b'{"rootfs":[]}', b'{"rootfs":{"diff_ids":["x"]}}', b'{"rootfs":{"diff_ids":[1]}}']
+)
 def test_a_config_without_diff_ids_is_corrupt(raw: bytes) -> None:
     with pytest.raises(CorruptContent):
         ImageConfig(raw)
 
 
-@pytest.mark.parametrize("config", [[1], {"Env": "A=b"}, {"Env": [1]}, {"Labels": ["a"]}, {"Labels": {"a": 1}}])
+@pytest.mark.parametrize(
+    "config", [[1], {"Env": "A=b"}, {"Env": [1]}, {"Labels": ["a"]}, {"Labels": {"a": 1}}]
+)
 def test_a_malformed_runtime_is_corrupt(config: Any) -> None:
     with pytest.raises(CorruptContent):
         _ = config_of(config=config).runtime

@@ -25,14 +25,18 @@ def test_a_platform_is_two_or_three_words(text: str, platform: Platform) -> None
     assert Platform.parse(str(platform)) == platform
 
 
-@pytest.mark.parametrize("text", ["", "linux", "linux/", "/amd64", "linux/amd64/v1/x", "linux /amd64", "linux/amd-64", "a/é"])
+@pytest.mark.parametrize(
+    "text", ["", "linux", "linux/", "/amd64", "linux/amd64/v1/x", "linux /amd64", "linux/amd-64", "a/é"]
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="not a platform"):
         Platform.parse(text)
 
 
 def test_fields_of_other_types_are_taken_for_absent() -> None:
-    assert Platform.of({"os": "linux", "architecture": "arm64", "variant": None}) == Platform("linux", "arm64")
+    assert Platform.of({"os": "linux", "architecture": "arm64", "variant": None}) == Platform(
+        "linux", "arm64"
+    )
     assert Platform.of({"os": {"a": 1}, "architecture": 5}) == Platform("", "")
     assert Platform.of({}) == Platform("", "")
 

@@ -61,15 +61,60 @@ def test_what_a_reference_means(text: str, meant: Reference) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", " debian", "debian ", "a\nb", "Debian", "host.example/App", "host.example/", "/app", "a//b", "a/../b",
-     "host.example/a:", "host.example/a@", "host.example/a:v1@", "host.example/a:v1:v2", "host.example/a@sha256:12",
-     "host.example/a@sha512:" + "a" * 128, "host.example/a:-v", "host.example/a:.v", "host.example/a:" + "v" * 129,
-     "host.example/a_", "host.example/a..b", "host.example/" + "a" * 256, "host.example:port/a", "host.example:123456/a",
-     "http://host/a", "ftp://x", "docker-archive:", "docker-archive:f:App", "docker-archive:f:", "docker-daemon:",
-     "docker-daemon:app:", "docker-daemon:App", f"docker-daemon:app@{ONE}", "oci:", "oci::v1", "oci:dir:", "oci:dir:v 1",
-     "oci:dir@sha256:xyz", "-x", "--tag=x", "host.example/-x", "host_x.example/a", "a@b@c", "host.example/a?x=1",
-     "host.example/a#b", "host.example/a%2e%2e/b", "../a", "./a", "\x7f", "host.example/é"],
-)  # fmt: skip
+    [
+        "",
+        " ",
+        " debian",
+        "debian ",
+        "a\nb",
+        "Debian",
+        "host.example/App",
+        "host.example/",
+        "/app",
+        "a//b",
+        "a/../b",
+        "host.example/a:",
+        "host.example/a@",
+        "host.example/a:v1@",
+        "host.example/a:v1:v2",
+        "host.example/a@sha256:12",
+        "host.example/a@sha512:" + "a" * 128,
+        "host.example/a:-v",
+        "host.example/a:.v",
+        "host.example/a:" + "v" * 129,
+        "host.example/a_",
+        "host.example/a..b",
+        "host.example/" + "a" * 256,
+        "host.example:port/a",
+        "host.example:123456/a",
+        "http://host/a",
+        "ftp://x",
+        "docker-archive:",
+        "docker-archive:f:App",
+        "docker-archive:f:",
+        "docker-daemon:",
+        "docker-daemon:app:",
+        "docker-daemon:App",
+        f"docker-daemon:app@{ONE}",
+        "oci:",
+        "oci::v1",
+        "oci:dir:",
+        "oci:dir:v 1",
+        "oci:dir@sha256:xyz",
+        "-x",
+        "--tag=x",
+        "host.example/-x",
+        "host_x.example/a",
+        "a@b@c",
+        "host.example/a?x=1",
+        "host.example/a#b",
+        "host.example/a%2e%2e/b",
+        "../a",
+        "./a",
+        "\x7f",
+        "host.example/é",
+    ],
+)
 def test_what_is_no_reference(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_reference(text)
@@ -86,7 +131,9 @@ parts = st.from_regex(r"[a-z0-9]{1,8}((\.|_|__|-{1,3})[a-z0-9]{1,5}){0,2}", full
 repositories = st.lists(parts, min_size=1, max_size=3).map("/".join)
 tags = st.just("") | st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
 digests = st.none() | st.binary(max_size=3).map(Digest.of)
-hosts = st.sampled_from(["docker.io", "localhost", "localhost:5000", "[::1]:5000", "10.0.0.1", "a.b-c.example:1"])
+hosts = st.sampled_from(
+    ["docker.io", "localhost", "localhost:5000", "[::1]:5000", "10.0.0.1", "a.b-c.example:1"]
+)
 directories = st.text(
     st.characters(exclude_characters="@", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), min_size=1
 ).map(lambda name: f"{name}/")
@@ -103,7 +150,11 @@ def test_a_registry_reference_survives_being_written(
     assert parse_reference(f"docker://{reference}") == reference
 
 
-@given(directories, st.just("") | st.from_regex(r"[A-Za-z0-9]{1,9}([-._+][A-Za-z0-9]{1,9}){0,2}", fullmatch=True), digests)
+@given(
+    directories,
+    st.just("") | st.from_regex(r"[A-Za-z0-9]{1,9}([-._+][A-Za-z0-9]{1,9}){0,2}", fullmatch=True),
+    digests,
+)
 def test_a_layout_reference_survives_being_written(directory: str, tag: str, digest: Digest | None) -> None:
     reference = LayoutReference(directory, tag, digest)
     assert parse_reference(str(reference)) == reference

@@ -54,7 +54,9 @@ def entries_of(files: Mapping[bytes, bytes | File]) -> list[Entry]:
     return [entry(path, files[path]) for path in sorted(files)]
 
 
-def layer(files: Mapping[bytes, bytes | File], prefix: str = "/app", *, piece: int = 1 << 20) -> tuple[Written, bytes]:
+def layer(
+    files: Mapping[bytes, bytes | File], prefix: str = "/app", *, piece: int = 1 << 20
+) -> tuple[Written, bytes]:
     """The layer that holds these files, and its bytes; content comes in pieces of this size."""
 
     def contents(entries: Sequence[Entry]) -> Iterator[Content]:

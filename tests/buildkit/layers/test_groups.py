@@ -26,7 +26,10 @@ def test_what_was_packed_is_unpacked(found: Kept) -> None:
     assert groups.unpack(groups.pack(found)) == found
 
 
-@given(st.binary(max_size=200) | kept.map(groups.pack).flatmap(lambda raw: st.integers(0, len(raw)).map(lambda n: raw[:n])))
+@given(
+    st.binary(max_size=200)
+    | kept.map(groups.pack).flatmap(lambda raw: st.integers(0, len(raw)).map(lambda n: raw[:n]))
+)
 def test_any_bytes_are_a_pack_or_refused(raw: bytes) -> None:
     try:
         groups.unpack(raw)
@@ -51,7 +54,9 @@ class Reader:
             yield Content(len(self._files[entry.path]), [self._files[entry.path]])
 
 
-def write(files: dict[bytes, bytes], known: Kept | None = None) -> tuple[Written, bytes, dict[bytes, tuple[bytes, ...]], list[bytes]]:
+def write(
+    files: dict[bytes, bytes], known: Kept | None = None
+) -> tuple[Written, bytes, dict[bytes, tuple[bytes, ...]], list[bytes]]:
     reader, parts, keep = Reader(files), list[bytes](), dict[bytes, tuple[bytes, ...]]()
     written = write_layer(entries_of({**files}), "/app", reader, parts.append, known=known, keep=keep)
     return written, b"".join(parts), keep, reader.read
@@ -83,7 +88,9 @@ def test_any_history_of_copies_gives_the_bytes_of_a_fresh_layer() -> None:
         for path in dice.sample(sorted(files), 3):
             del files[path]
         for _ in range(3):
-            files[b"d%d/n%d" % (dice.randrange(30), dice.randrange(10_000))] = hashlib.shake_256(b"%d" % step).digest(dice.choice([5, 700_000]))
+            files[b"d%d/n%d" % (dice.randrange(30), dice.randrange(10_000))] = hashlib.shake_256(
+                b"%d" % step
+            ).digest(dice.choice([5, 700_000]))
         written, raw, keep, _ = write(files, keep)
         if step % 6 == 0:
             assert (written, raw, keep) == write(files)[:3]

@@ -26,10 +26,26 @@ def stated(files: dict[bytes, bytes | File], prefix: str) -> list[bytes]:
 
 
 def test_each_folder_of_the_tree_is_stated_once_and_before_all_files() -> None:
-    files: dict[bytes, bytes | File] = {b"a/b/c": b"1", b"a/b/d": b"2", b"a/e": b"3", b"f": b"4", b"a-b/c": b"5"}
+    files: dict[bytes, bytes | File] = {
+        b"a/b/c": b"1",
+        b"a/b/d": b"2",
+        b"a/e": b"3",
+        b"f": b"4",
+        b"a-b/c": b"5",
+    }
     _, raw = layer(files)
     names = [name for name, _ in members(gzip.decompress(raw))]
-    assert names == [b"app", b"app/a", b"app/a-b", b"app/a/b", b"app/a-b/c", b"app/a/b/c", b"app/a/b/d", b"app/a/e", b"app/f"]  # fmt: skip
+    assert names == [
+        b"app",
+        b"app/a",
+        b"app/a-b",
+        b"app/a/b",
+        b"app/a-b/c",
+        b"app/a/b/c",
+        b"app/a/b/d",
+        b"app/a/e",
+        b"app/f",
+    ]
 
 
 @pytest.mark.parametrize("prefix", ["/app", "/opt/x/y", "/srv/app"])
@@ -135,8 +151,15 @@ def test_names_that_only_resemble_whiteouts_are_fine(path: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("one", "two"),
-    [(b"a", b"A"), (b"d/x", b"D/y"), (b"d/x", b"d/X"), ("\u00e9".encode(), "\u00c9".encode()), (b"a/b/c", b"a/B"), ("stra\u00dfe".encode(), b"STRASSE")],
-)  # fmt: skip
+    [
+        (b"a", b"A"),
+        (b"d/x", b"D/y"),
+        (b"d/x", b"d/X"),
+        ("\u00e9".encode(), "\u00c9".encode()),
+        (b"a/b/c", b"a/B"),
+        ("stra\u00dfe".encode(), b"STRASSE"),
+    ],
+)
 def test_names_that_differ_in_case_alone_are_refused_on_request(one: bytes, two: bytes) -> None:
     files: dict[bytes, bytes | File] = {one: b"", two: b""}
     refuse_unshippable(entries_of(files), case_collisions=False)
@@ -145,7 +168,9 @@ def test_names_that_differ_in_case_alone_are_refused_on_request(one: bytes, two:
 
 
 def test_bytes_that_are_no_text_collide_with_nothing() -> None:
-    refuse_unshippable(entries_of({b"\xff/a": b"", b"\xfe/a": b"", b"d/a": b"", b"d/b": b""}), case_collisions=True)
+    refuse_unshippable(
+        entries_of({b"\xff/a": b"", b"\xfe/a": b"", b"d/a": b"", b"d/b": b""}), case_collisions=True
+    )
 
 
 # Keys

@@ -36,7 +36,7 @@ def built(
     """What a new process builds; `first` is searched for modules before all else."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd="/", umask=umask, capture_output=True, text=True, check=False,
-        env=python_environment(root, first) | (environment or {}),
+        env={**python_environment(root, first), **(environment or {})},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -94,7 +94,17 @@ def test_an_encoder_that_gives_other_bytes_is_not_used_and_its_layers_have_other
 
 
 def install_old_encoder(folder: Path) -> None:
-    command = ["-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--target", str(folder), OLD_ENCODER]
+    command = [
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--target",
+        str(folder),
+        OLD_ENCODER,
+    ]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"no {OLD_ENCODER}: {done.stderr[-300:]}")
@@ -106,7 +116,11 @@ def test_an_older_build_of_the_encoder_gives_the_same_bytes(root: Path, expected
     old = cached(f"{OLD_ENCODER}-python{version}", install_old_encoder)
     check = "import deflate; print(deflate.__file__, getattr(deflate, '__version__', ''))"
     loaded = subprocess.run(
-        [sys.executable, "-c", check], capture_output=True, text=True, check=True, env=python_environment(root, old)
+        [sys.executable, "-c", check],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=python_environment(root, old),
     )
     assert loaded.stdout.startswith(str(old))
     assert built(root, first=old) == expected
@@ -118,5 +132,7 @@ def test_an_older_build_of_the_encoder_gives_the_same_bytes(root: Path, expected
 def test_no_cpu_model_reaches_the_bytes(root: Path, expected: list[str], model: str) -> None:
     with skipping():
         cpu_models.install()
-    done = cpu_models.run_under(model, [sys.executable, "-c", PROGRAM], env=python_environment(root), cwd=root)
+    done = cpu_models.run_under(
+        model, [sys.executable, "-c", PROGRAM], env=python_environment(root), cwd=root
+    )
     assert done.stdout.split() == expected

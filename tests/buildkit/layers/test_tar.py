@@ -68,7 +68,9 @@ def test_umoci_reads_back_every_odd_name(tmp_path: Path, podman: Podman) -> None
     assert on_disk(os.fsencode(tmp_path / "bundle/rootfs/app")) == ODD
 
 
-names = st.binary(min_size=1, max_size=40).filter(lambda n: b"\0" not in n and b"/" not in n and n not in (b".", b".."))
+names = st.binary(min_size=1, max_size=40).filter(
+    lambda n: b"\0" not in n and b"/" not in n and n not in (b".", b"..")
+)
 paths = st.lists(names, min_size=1, max_size=4).map(b"/".join)
 files = st.binary(max_size=1500) | st.builds(
     File, st.binary(min_size=1, max_size=150).filter(lambda target: b"\0" not in target), st.just(SYMLINK)
@@ -80,7 +82,9 @@ def without_conflicts(found: dict[bytes, bytes | File]) -> dict[bytes, bytes | F
     return {path: file for path, file in found.items() if path not in folders}
 
 
-@given(st.dictionaries(paths, files, max_size=6).map(without_conflicts), st.sampled_from(["/app", "/opt/x/y"]))
+@given(
+    st.dictionaries(paths, files, max_size=6).map(without_conflicts), st.sampled_from(["/app", "/opt/x/y"])
+)
 def test_any_tree_comes_back_as_it_went_in(found: dict[bytes, bytes | File], prefix: str) -> None:
     written, raw = layer(found, prefix)
     start = prefix[1:].encode() + b"/"
