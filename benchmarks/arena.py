@@ -20,17 +20,23 @@ MEGABYTE = 1_000_000
 
 
 class Sizes(NamedTuple):
-    """How large everything is; `engines` says whether the peers that need a daemon take part."""
+    """How large everything is; `engines` says whether the peers that need a daemon take part.
+
+    `settle` is the pause before each turn, in seconds.
+    """
 
     shape: Shape
     padding: Padding
     big_file: int
     engines: bool
+    settle: float
 
 
-FULL = Sizes(Shape(5400, 11_000, 600, 100_000), Padding(layers=5, files=16), 2 << 30, engines=True)
+FULL = Sizes(
+    Shape(5400, 11_000, 600, 100_000), Padding(layers=5, files=16), 2 << 30, engines=True, settle=1.0
+)
 # To see that all of it runs; the numbers mean nothing.
-TINY = Sizes(Shape(60, 1_000, 6, 1_000), Padding(layers=1, files=1), 4 << 20, engines=False)
+TINY = Sizes(Shape(60, 1_000, 6, 1_000), Padding(layers=1, files=1), 4 << 20, engines=False, settle=0.0)
 
 
 class Arena:

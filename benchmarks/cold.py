@@ -18,7 +18,7 @@ def run(arena: Arena) -> Result:
             tools.treeship_cold(arena, folder, shape),
             tools.crane_append(arena, folder, shape, "cold-crane", anew=True),
         ]
-        series = race(contestants, arena.rounds, stored=arena.stored, warm=1)
+        series = race(arena, contestants, warm=1)
     ours, theirs = series
     # The blobs of earlier rounds are in the registry, though not in that repository: bytes would say nothing here.
     rows = [["tool", "median s", "min", "max"], *([each.name, *each.columns()] for each in series)]

@@ -64,7 +64,8 @@ def _cached(kind: str, what: object, content: Callable[[], Iterator[bytes]]) -> 
 def _import(content: Callable[[], Iterator[bytes]], folder: Path) -> None:
     """One process takes all files as a stream; git's porcelain would want them on the disk first."""
     run(["git", "init", "--quiet", "--bare", "--initial-branch=main", folder])
-    argv = ["git", "-C", str(folder), "fast-import", "--quiet"]
+    # A pack, as a clone from a server has it, however few objects there are.
+    argv = ["git", "-C", str(folder), "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet"]
     with subprocess.Popen(argv, env=environment(), stdin=subprocess.PIPE) as importer:
         stream: IO[bytes] | None = importer.stdin
         assert stream is not None

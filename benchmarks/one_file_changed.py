@@ -21,7 +21,7 @@ def run(arena: Arena) -> Result:
     shape = arena.sizes.shape
     with arena.scratch(NAME) as folder, tools.peers(arena, folder, shape) as others:
         ours = [tools.treeship(arena, folder, shape), tools.treeship_fresh(arena, folder, shape)]
-        series = race([*ours, *others], arena.rounds, stored=arena.stored)
+        series = race(arena, [*ours, *others])
     own, rest = series[: len(ours)], series[len(ours) :]
     budgets = [budget for mine in own for budget in (*_times(mine, rest), *_bytes(mine, rest))]
     title = f"{arena.describe(shape)}; {arena.rounds} rounds"

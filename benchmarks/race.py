@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks import processes
+from benchmarks.arena import Arena
 from benchmarks.contestants import Contestant
 
 SEED = 20_240_229
@@ -41,27 +43,28 @@ class Series(NamedTuple):
         return {"tool": self.name, "seconds": self.seconds, "median": self.median, "pushed": self.pushed}
 
 
-def race(
-    contestants: Sequence[Contestant], rounds: int, *, stored: Callable[[], int], warm: int = 2
-) -> list[Series]:
-    """Each builds a first commit, then one changed file after the other; WARM builds of each are not counted.
-
-    STORED gives the bytes in the registry.
-    """
+def race(arena: Arena, contestants: Sequence[Contestant], *, warm: int = 2) -> list[Series]:
+    """Each builds a first commit, then one changed file after the other; WARM builds of each are not counted."""
     order = random.Random(SEED)  # None always follows the same one, in whose wake it would run.
     times: dict[str, list[float]] = {each.name: [] for each in contestants}
     pushed: dict[str, list[int]] = {each.name: [] for each in contestants}
-    for number in range(warm + rounds):
+    for number in range(warm + arena.rounds):
         for each in order.sample(contestants, len(contestants)):
             commit = each.clone.change(number) if number else each.clone.head
-            before = stored()
-            os.sync()  # What the one before has left to be written is not this one's cost.
+            before = arena.stored()
+            _settle(arena.sizes.settle)
             seconds = processes.seconds(each.steps(commit))
-            say(f"round {number - warm + 1} of {rounds}  {each.name}  {seconds:.3f} s")
+            say(f"round {number - warm + 1} of {arena.rounds}  {each.name}  {seconds:.3f} s")
             if number >= warm:
                 times[each.name].append(seconds)
-                pushed[each.name].append(stored() - before)
+                pushed[each.name].append(arena.stored() - before)
     return [Series(name, tuple(times[name]), tuple(pushed[name])) for name in times]
+
+
+def _settle(pause: float) -> None:
+    """What the one before has left to be written, or a daemon to be tidied up, is not the next one's cost."""
+    os.sync()
+    time.sleep(pause)
 
 
 def say(text: str) -> None:

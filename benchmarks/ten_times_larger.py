@@ -19,7 +19,7 @@ def run(arena: Arena) -> Result:
     """treeship against itself, with its cache and without, in alternating rounds."""
     with arena.scratch(NAME) as folder:
         pairs = [_pair(arena, folder, fresh=fresh) for fresh in (False, True)]
-        series = race([each for pair in pairs for each in pair], arena.rounds, stored=arena.stored)
+        series = race(arena, [each for pair in pairs for each in pair])
     small, large = series[::2], series[1::2]
     limits = [
         Budget(f"{one.name}: times of the smaller", ten.median / one.median, SLOWER)

@@ -81,11 +81,18 @@ class Cache:
             for kind in os.listdir(self._root):
                 oldest = now - _UNUSED_DAYS.get(kind, _OTHERS_UNUSED_DAYS) * _DAY
                 for folder, _, files in os.walk(f"{self._root}/{kind}"):
-                    for path in (f"{folder}/{name}" for name in files):
-                        if os.stat(path).st_mtime < oldest:
-                            self._remove(path)
+                    for name in files:
+                        unfinished = "." in name  # its writer was killed
+                        self._remove_older(f"{folder}/{name}", now - _DAY if unfinished else oldest)
         except OSError:
             return
+
+    def _remove_older(self, path: str, oldest: float) -> None:
+        try:
+            if os.lstat(path).st_mtime < oldest:
+                os.unlink(path)
+        except OSError:
+            pass  # another process sweeps too
 
     def _path(self, kind: str, name: str) -> str:
         return f"{self._root}/{kind}/{name[:2]}/{name}"
@@ -101,6 +108,21 @@ class Cache:
         try:
             os.unlink(path)
         except OSError:
+            pass
+
+
+def _open_plain(path: str, flags: int) -> int:
+    # No link is followed, and no FIFO's writer waited for.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _make_folder(path: str) -> None:
+    """With its parents, for this user alone whatever the umask: who writes here chooses what is in images."""
+    if not os.path.isdir(path):
+        _make_folder(os.path.dirname(path))
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
             pass
 
 

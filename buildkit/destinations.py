@@ -100,7 +100,9 @@ def look(destination: Destination, sink: Sink, target: Digest, ancestors: Sequen
     seen = list(tags.values())
     if all(document.descriptor.digest != target for document in seen) and destination.guarded:
         seen += _first_found(sink, () if seen else ancestors)
-    return Standing(tags, frozenset(blob for document in seen for blob in _named(document, sink)))
+    # The children of the very index that is to be sent need not be asked for: `publication` knows what they name.
+    asked = [document for document in seen if isinstance(document, Manifest) or document.descriptor.digest != target]
+    return Standing(tags, frozenset(blob for document in asked for blob in _named(document, sink)))
 
 
 def _first_found(sink: Sink, tags: Sequence[str]) -> list[Document]:
@@ -138,4 +140,6 @@ def publication(destination: Destination, standing: Standing, work: Publication)
         for tag in destination.tags
         if tag not in standing.tags or standing.tags[tag].descriptor.digest != target
     )
-    return work._replace(tags=tags, present=standing.present)
+    there = any(document.descriptor.digest == target for document in standing.tags.values())
+    present = standing.present.union(blob.digest for blob in work.blobs) if there else standing.present
+    return work._replace(tags=tags, present=present)

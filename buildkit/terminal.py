@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from buildkit import human
 from buildkit.endpoints import Progress, Silent
-from buildkit.errors import TreeshipError
+from buildkit.errors import TreeshipError, Unavailable
 
 _COLOURS = {"error": "31", "hint": "36", "note": "33", "dim": "2", "good": "32"}
 # Below this, a transfer is over before anybody has read that it began.
@@ -42,16 +42,17 @@ class Console:
 
     def print(self, text: str) -> None:
         """Data."""
-        self.out.write(text + "\n")
+        self._put(_harmless(text))
 
     def json(self, value: Mapping[str, Any]) -> None:
         """One object, one line."""
         import json
 
-        self.print(json.dumps(value, ensure_ascii=True))
+        self._put(json.dumps(value, ensure_ascii=True))
 
     def table(self, rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
         """Columns as wide as they need to be; the first row is the heading, `right` are the columns of numbers."""
+        rows = [[_harmless(cell) for cell in row] for row in rows]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for number, row in enumerate(rows):
             cells = [
@@ -59,7 +60,7 @@ class Console:
                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
             line = "  ".join(cells).rstrip()
-            self.print(self.paint("dim", line, self.out) if not number else line)
+            self._put(self.paint("dim", line, self.out) if not number else line)
 
     def paint(self, style: str, text: str, stream: TextIO) -> str:
         """With colour where the stream is a terminal and nobody objects (no-color.org)."""
@@ -75,8 +76,23 @@ class Console:
         return Bars(self.err)
 
     def _talk(self, kind: str, text: str) -> None:
-        self.err.write(f"{self.paint(kind, kind + ':', self.err)} {text}\n")
+        self.err.write(f"{self.paint(kind, kind + ':', self.err)} {_harmless(text)}\n")
         self.err.flush()
+
+    def _put(self, line: str) -> None:
+        try:
+            self.out.write(line + "\n")
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Unavailable(f"cannot write to standard output: {error.strerror}", "free some space there") from None
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal would obey: labels, paths and answers may be anybody's."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 class Lines(Silent):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from buildkit.commands import VERBS as BUILD_VERBS
 from buildkit.commands import Verb
+from ci import streams
 from ci.commands import VERBS as DELIVERY_VERBS
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, Namespace
 
 VERBS = (*BUILD_VERBS, *DELIVERY_VERBS)
 _USAGE = 2
@@ -26,7 +27,17 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code (docs/errors.md)."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    streams.prepare()
+    try:
+        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as ended:  # argparse has said what there is to say
+        code = ended.code if isinstance(ended.code, int) else 0
+    except (KeyboardInterrupt, BrokenPipeError):
+        code = _INTERRUPTED
+    return streams.finish(code)
+
+
+def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if words else _USAGE
@@ -95,25 +106,35 @@ def parser_of(verb: Verb) -> ArgumentParser:
     return parser
 
 
+def _parse(verb: Verb, words: Sequence[str]) -> Namespace:
+    """The arguments; what is left over is refused with the nearest flag there is."""
+    parser = parser_of(verb)
+    arguments, strange = parser.parse_known_args(words)
+    if not strange:
+        return arguments
+    from difflib import get_close_matches
+
+    from buildkit.errors import InvalidInput
+
+    near = get_close_matches(strange[0].partition("=")[0], parser.format_usage().replace("[", " ").split(), n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    raise InvalidInput(
+        f"treeship {verb.words} does not take {strange[0]!r}{guess}", f"treeship {verb.words} --help lists what it takes"
+    )
+
+
 def _run(verb: Verb, words: Sequence[str]) -> int:
     from buildkit.errors import TreeshipError
     from buildkit.terminal import Console
 
     console = Console()
     try:
-        arguments = parser_of(verb).parse_args(words)
-        code = import_module(verb.module).run(arguments, console)
-        sys.stdout.flush()
-        return int(code)
+        return int(import_module(verb.module).run(_parse(verb, words), console))
     except TreeshipError as error:
         console.error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        return _INTERRUPTED
     except BrokenPipeError:
-        # Who read our output has gone; so has the reason to go on.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _INTERRUPTED
+        raise  # to `main`: who read our output has gone, and so has the reason to go on
     except Exception as error:  # the last line of defence: no traceback in a CI log without its explanation
         return _bug(error)
 

@@ -26,7 +26,19 @@ class Build(NamedTuple):
 def build(commits: Commits, commit: str, base: str, to: str, cache: Path) -> Build:
     """Build one commit."""
     began = time.monotonic()
-    words = ["build", commit, "--repo", commits.clone, "--base", base, "--to", to, "--cache", cache, "--json"]
+    words: list[str | Path] = [
+        "build",
+        commit,
+        "--repo",
+        commits.clone,
+        "--base",
+        base,
+        "--to",
+        to,
+        "--cache",
+        cache,
+        "--json",
+    ]
     done = run([sys.executable, "-m", "ci", *words])
     return Build(json.loads(done.stdout), time.monotonic() - began)
 

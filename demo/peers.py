@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from buildkit.testing.registry import InProcessRegistry
 from demo.builds import archived
-from demo.repository import Commits, git
+from demo.repository import Commits
 from tests.rigs.cache import cache_folder
 from tests.rigs.docker_engine import CLIENT, ENGINE, DockerEngine
+from tests.rigs.errors import RigError
 from tests.rigs.install import is_root
 from tests.rigs.podman import Podman
 from tests.rigs.process import run
@@ -41,12 +42,17 @@ def timings(commits: Commits, base: Path, scratch: Path) -> Iterator[Timing | st
         if why_not:
             yield f"{name}: {why_not}"
             continue
-        with ready(commits, base, scratch) as step:
-            yield Timing(name, _timed(commits, commits.first, step), _timed(commits, commits.second, step))
+        try:
+            with ready(commits, base, scratch) as step:
+                yield Timing(
+                    name, _timed(commits, commits.first, step), _timed(commits, commits.second, step)
+                )
+        except RigError as error:  # A peer that does not work here is no reason to stop.
+            yield f"{name}: does not work here: {str(error).splitlines()[-1]}"
 
 
 def _timed(commits: Commits, commit: str, step: Step) -> float:
-    git(commits.clone, "checkout", "--quiet", "--detach", commit)
+    commits.check_out(commit)
     began = time.monotonic()
     step(commit)
     return time.monotonic() - began
@@ -98,7 +104,7 @@ def crane(commits: Commits, base: Path, scratch: Path) -> Iterator[Step]:
         run([program, "push", archive, f"{registry.host}/base"])
 
         def step(commit: str) -> None:
-            git(commits.clone, "archive", "--prefix=app/", f"--output={layer}", commit)
+            commits.archive(commit, layer)
             run([program, "append", f"--base={registry.host}/base", f"--new_layer={layer}",
                  f"--new_tag={registry.host}/app:{commit}"])  # fmt: skip
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.rigs.process import run
+from git import Actor, Repo
 
 ROOT = Path(__file__).parent.parent
 EDITED = "README.md"
-IDENTITY = (
-    "-c",
-    "user.name=treeship demo",
-    "-c",
-    "user.email=demo@example.invalid",
-    "-c",
-    "commit.gpgSign=false",
-)
+# An identity of its own: the demo must run where nobody has told git a name.
+IDENTITY = Actor("treeship demo", "demo@example.invalid")
 
 
 class Commits(NamedTuple):
@@ -28,19 +22,26 @@ class Commits(NamedTuple):
 
     def tree(self, commit: str) -> str:
         """The id of the commit's tree."""
-        return git(self.clone, "rev-parse", f"{commit}^{{tree}}")
+        with Repo(self.clone) as repository:
+            return repository.commit(commit).tree.hexsha
 
+    def check_out(self, commit: str) -> None:
+        """Put the commit's files into the clone, where tools that need files find them."""
+        with Repo(self.clone) as repository:
+            repository.git.checkout("--quiet", "--detach", commit)
 
-def git(folder: Path, *words: str) -> str:
-    """What git prints."""
-    return run(["git", "-C", folder, *words]).stdout.strip()
+    def archive(self, commit: str, to: Path) -> None:
+        """The commit's files as an uncompressed tar below `app/`."""
+        with Repo(self.clone) as repository, to.open("wb") as file:
+            repository.archive(file, commit, prefix="app/", format="tar")
 
 
 def two_commits(folder: Path) -> Commits:
-    """Clone this repository into FOLDER, edit one file there, and commit it."""
-    run(["git", "clone", "--quiet", "--no-hardlinks", "--", ROOT, folder])
-    first = git(folder, "rev-parse", "HEAD")
-    with (folder / EDITED).open("a") as page:
-        page.write("\nThis line was added by `make demo`.\n")
-    git(folder, *IDENTITY, "commit", "--quiet", "--no-verify", "--all", "--message=Add a line")
-    return Commits(folder, first, git(folder, "rev-parse", "HEAD"))
+    """Clone this repository into `folder`, edit one file there, and commit it."""
+    with Repo.clone_from(str(ROOT), folder, multi_options=["--no-hardlinks"]) as repository:
+        first = repository.head.commit.hexsha
+        with (folder / EDITED).open("a") as page:
+            page.write("\nThis line was added by `make demo`.\n")
+        repository.index.add([EDITED])
+        second = repository.index.commit("Add a line", author=IDENTITY, committer=IDENTITY, skip_hooks=True)
+        return Commits(folder, first, second.hexsha)

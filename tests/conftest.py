@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     home = tempfile.TemporaryDirectory(prefix="treeship-tests-")
     config.add_cleanup(home.cleanup)
     (Path(home.name) / ".gitconfig").write_text(GITCONFIG)
-    os.environ |= {"HOME": home.name, "GIT_CONFIG_NOSYSTEM": "1", "TREESHIP_RIG_CACHE": rigs}
+    os.environ |= {"HOME": home.name, "GIT_CONFIG_NOSYSTEM": "1", "RIGS_CACHE": rigs}
 
 
 @pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups and `-m` the markers.

@@ -27,7 +27,8 @@ PURE = {
     "buildkit.config.toml", "buildkit.config.values", "buildkit.config.wildmatch", "buildkit.image.canonical",
     "buildkit.image.config", "buildkit.image.descriptor", "buildkit.image.digest", "buildkit.image.manifest",
     "buildkit.image.media", "buildkit.image.platform", "buildkit.image.reference", "buildkit.inspect",
-    "buildkit.layers.gzip", "buildkit.layers.key", "buildkit.layers.layer", "buildkit.layers.partition",
+    "buildkit.layers.groups", "buildkit.layers.gzip", "buildkit.layers.key", "buildkit.layers.layer",
+    "buildkit.layers.members", "buildkit.layers.partition",
     "buildkit.layers.tar", "buildkit.layoutindex", "buildkit.lfs.attributes", "buildkit.lfs.pointer", "buildkit.plan",
     "buildkit.registry.challenge", "buildkit.registry.secret", "buildkit.selection",
 }  # fmt: skip
@@ -40,7 +41,7 @@ IMPURE = {
 HARMLESS = {("sys", "intern"), ("pathlib", "PurePosixPath"), ("io", "BytesIO")}
 # Two threads of one computation, and the two questions to the machine that settings have as their defaults.
 EXCUSED = {
-    "buildkit.layers.layer": {"threading."},
+    "buildkit.layers.members": {"threading."},
     "buildkit.config.places": {"cpu_count"},
     "buildkit.image.platform": {"uname"},
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import site
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import venv
@@ -59,7 +59,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     )
     # A .pth file would be run through, and with it the link to this work tree: plain links leave it out.
-    for item in (item for path in site.getsitepackages() for item in Path(path).iterdir()):
+    for item in Path(sysconfig.get_path("purelib")).iterdir():
         if "treeship" not in item.name and not (packages / item.name).exists():
             (packages / item.name).symlink_to(item)
     return folder / "bin"

@@ -125,7 +125,7 @@ def _platform(reference: Reference, config: ImageConfig) -> Platform:
             f"{reference}: its config names no operating system or architecture, and runtimes refuse such images",
             "take another base, or build it again with a current tool",
         )
-    return config.platform
+    return Platform.parse(str(config.platform))
 
 
 def _refuse_other_platform(base: Base, platforms: tuple[Platform, ...]) -> None:

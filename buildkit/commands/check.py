@@ -29,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """0 where the image is what git says, 3 where it is not."""
     subject = _subject(arguments, console)
-    arguments.commit = arguments.commit or _annotated(subject, REVISION)
+    if arguments.commit is None:
+        arguments.commit = _annotated(subject, REVISION)
     if arguments.variant is None:
         arguments.variant = subject.annotations.get(VARIANT) or None
     with workbench(arguments, console, remembers=False) as found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +22,7 @@ from buildkit.git.address import is_url
 from buildkit.git.commit import Commit
 from buildkit.git.protected import protected_tip
 from buildkit.git.repository import Repository
+from buildkit.image.reference import LayoutReference, parse_reference
 from buildkit.lfs.lazy import LazyLfs
 from buildkit.terminal import Console
 from buildkit.transports import Connect
@@ -63,6 +65,7 @@ def network(places: Places, console: Console, traffic: Traffic) -> Iterator[Conn
                 insecure=frozenset(places.insecure),
                 ca_file=places.ca_file,
                 timeout_seconds=places.timeouts_read,
+                connect_seconds=places.timeouts_connect,
                 parallel=places.jobs,
             )
             opened.append(Registries(options, traffic, console.progress(), environ=console.environ))
@@ -91,7 +94,8 @@ def workbench(
     resolved = resolve_places(flags, console.environ, user_file)
     traffic = Traffic()
     with ExitStack() as stack:
-        repository, name = _open(resolved.places, arguments.commit or "HEAD")
+        # "" is no HEAD: it is what a script's unset variable becomes.
+        repository, name = _open(resolved.places, "HEAD" if arguments.commit is None else arguments.commit)
         stack.callback(repository.close)
         commit = repository.commit(name)
         holds = _holds(repository, commit, resolved.places, flags)
@@ -103,7 +107,7 @@ def workbench(
             console.note(str(ignored))
         connect = stack.enter_context(network(resolved.places, console, traffic))
         cache = _cache(resolved.places, writes=writes, remembers=remembers)
-        lfs = LazyLfs(repository, resolved.places)
+        lfs = LazyLfs(repository, resolved.places, writes=writes)
         bench = Bench(repository, cache, connect, lfs, console.progress(), console.note)
         yield Workbench(bench, commit, holds, resolved, traffic)
 
@@ -127,7 +131,25 @@ def _holds(repository: Repository, commit: Commit, places: Places, flags: dict[s
     base, platforms = flags.get("base") or "", flags.get("platforms") or ()
     assert isinstance(base, str)
     assert isinstance(platforms, (list, tuple))
-    return holds.variant(places.variant).override(base=base, platforms=tuple(platforms))
+    chosen = holds.variant(places.variant)
+    if chosen.base.startswith("oci:") and not base:
+        chosen = chosen._replace(base=_inside(repository, chosen.base))
+    return chosen.override(base=base, platforms=tuple(platforms))
+
+
+def _inside(repository: Repository, base: str) -> str:
+    """A layout that a commit names, in the work tree and in nothing that its links lead to: else a pull request
+    could take what lies beside the repository on this machine."""
+    reference = parse_reference(base)
+    assert isinstance(reference, LayoutReference)
+    try:
+        root = os.path.realpath(os.fsdecode(repository.run(["rev-parse", "--show-toplevel"]).rstrip(b"\n")))
+    except InvalidInput:
+        raise InvalidInput(f"the commit's base, {base}, needs a work tree", "name the base with --base") from None
+    place = os.path.realpath(os.path.join(root, reference.directory))
+    if not place.startswith(root + os.sep):
+        raise InvalidInput(f"the commit's base, {base}, leads out of the repository", "name the base with --base")
+    return str(reference._replace(directory=place))
 
 
 def settings_files(repository: Repository, commit: Commit, origin: str = "") -> SettingsFiles:

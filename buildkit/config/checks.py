@@ -17,6 +17,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-
 _VARIANT = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+_LONGEST_PATH, _LONGEST_NAME = 2048, 255
 # Compiling patterns takes a second for 64 KiB, and a commit may be hostile.
 PATTERNS_LIMIT = 64 * 1024
 
@@ -74,6 +75,10 @@ def _path_parts(text: str) -> None:
         raise ValueError("a path may not have '..'")
     if "." in parts or "" in parts:
         raise ValueError("expected a path without '.', '//' and '/' at the end")
+    if any(part.startswith(".wh.") for part in parts):
+        raise ValueError("a name with '.wh.' in front would delete files of the base")
+    if len(text.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        raise ValueError("the path, or a name in it, is longer than Linux can open")
 
 
 def plain(text: str) -> str:

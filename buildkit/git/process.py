@@ -52,8 +52,10 @@ def _configured(settings: Settings, kept: Mapping[str, str]) -> dict[str, str]:
     return added
 
 
-def start(directory: str, arguments: Sequence[str], settings: Settings = ()) -> subprocess.Popen[bytes]:
-    """A git process with pipes on its three standard streams."""
+def start(
+    directory: str, arguments: Sequence[str], settings: Settings = (), held: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """A git process with pipes on its three standard streams; it holds the descriptors `held` open (locks)."""
     try:
         return subprocess.Popen(
             ["git", "-C", directory, *arguments],
@@ -62,9 +64,12 @@ def start(directory: str, arguments: Sequence[str], settings: Settings = ()) -> 
             stderr=subprocess.PIPE,
             env=environment(settings),
             bufsize=0,
+            pass_fds=held,
         )
     except FileNotFoundError:
         raise InvalidInput("git is not installed", "install git 2.39 or later and put it on PATH") from None
+    except (PermissionError, ValueError) as error:
+        raise InvalidInput(f"git cannot be started: {error}", "look at the git that is first on PATH") from None
 
 
 def run(
@@ -74,9 +79,10 @@ def run(
     stdin: bytes = b"",
     timeout: float = 900.0,
     settings: Settings = (),
+    held: Sequence[int] = (),
 ) -> bytes:
     """The standard output of a git command. Raises what `failure` makes of its stderr; `timeout` in seconds."""
-    with start(directory, arguments, settings) as process:
+    with start(directory, arguments, settings, held) as process:
         try:
             stdout, stderr = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:

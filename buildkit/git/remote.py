@@ -11,17 +11,20 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from buildkit.errors import InvalidInput
+from buildkit.files import explained
 from buildkit.git import process
 from buildkit.git.repository import Repository
 
+_ABANDONED_SECONDS = 86400.0
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -38,12 +41,12 @@ def open_remote(url: str, commit: str, cache: Path) -> tuple[Repository, str]:
     Raises NotFound where the remote has no such commit, Unavailable where it cannot be reached.
     """
     remote = split_credentials(url)
-    directory = cache / "repositories" / sha256(remote.url.encode()).hexdigest()[:32]
-    with _lock(directory):
+    directory = cache.absolute() / "repositories" / sha256(remote.url.encode()).hexdigest()[:32]
+    with _lock(directory) as held:
         _prepare(directory, remote)
         repository = Repository(str(directory), remote.settings)
         try:
-            return repository, _fetch(repository, commit)
+            return repository, _fetch(repository, commit, remote, held)
         except BaseException:
             repository.close()
             raise
@@ -63,6 +66,7 @@ def split_credentials(url: str) -> Remote:
 
 def _prepare(directory: Path, remote: Remote) -> None:
     if directory.exists():
+        _unlock(directory)
         return
     # Under another name until it is complete: a build may be killed at any moment.
     fresh = directory.with_suffix(".new")
@@ -79,7 +83,17 @@ def _prepare(directory: Path, remote: Remote) -> None:
     fresh.rename(directory)
 
 
-def _fetch(repository: Repository, commit: str) -> str:
+def _unlock(directory: Path) -> None:
+    """Remove what a git that was killed has left: nobody else is here, and git itself waits for ever."""
+    for stale in (*directory.glob("*.lock"), *directory.glob("refs/treeship/*.lock")):
+        stale.unlink(missing_ok=True)
+    for part in directory.glob("objects/pack/tmp_*"):  # of a fetch of blobs, too, which needs no lock of ours
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                part.unlink()
+
+
+def _fetch(repository: Repository, commit: str, remote: Remote, held: int) -> str:
     if not commit or commit.startswith("-") or any(c in commit for c in "\n\0:^~?*[\\ "):
         raise InvalidInput(
             f"{commit!r} cannot be asked of a remote", "with a URL, name a branch, a tag or a full commit id"
@@ -92,16 +106,18 @@ def _fetch(repository: Repository, commit: str) -> str:
         return known.oid
     arguments = ["fetch", "-q", "--depth=1", "--filter=blob:none", "--no-tags", "--no-write-fetch-head",
                  "--no-auto-gc", "--recurse-submodules=no", "origin", f"+{commit}:{ref}"]  # fmt: skip
-    repository.run(arguments)
+    # git holds our lock too: it may outlive us.
+    process.run(repository.directory, arguments, settings=remote.settings, held=(held,))
     return repository.commit(ref).oid
 
 
 @contextmanager
-def _lock(directory: Path) -> Iterator[None]:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(f"{directory}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def _lock(directory: Path) -> Iterator[int]:
+    with explained(f"write the clone {directory}"):
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(f"{directory}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

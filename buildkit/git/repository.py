@@ -14,7 +14,7 @@ from buildkit.errors import InvalidInput, NotFound
 from buildkit.git import process
 from buildkit.git.commit import Commit, parse_commit
 from buildkit.git.objects import Header, ObjectReader
-from buildkit.git.tree import Change, Entry, differences, parse_listing
+from buildkit.git.tree import SYMLINK, Change, Entry, differences, parse_listing
 
 # Far above any that people write; a larger one is an attack on memory.
 COMMIT_LIMIT = 1 << 20
@@ -75,7 +75,7 @@ class Repository:
         return differences(self._tree, old, new)
 
     def small_file(self, tree: str, path: str, limit: int) -> bytes | None:
-        """A file of a tree, None where there is none there; InvalidInput above `limit` bytes, before it is read."""
+        """A file at a tree's root, None where there is none; InvalidInput above `limit` bytes, before it is read."""
         header = self._reader.header(f"{tree}:{path}")
         if header is None:
             return None
@@ -85,7 +85,11 @@ class Repository:
                 f"{path} in the commit is a {header.kind} of {header.size} bytes",
                 f"it must be a file of at most {limit} bytes",
             )
-        return b"".join(self._reader.chunks())
+        content = b"".join(self._reader.chunks())
+        # git hands out a link's target as if it were the content of a file.
+        if b"%s %s\0" % (SYMLINK, path.encode()) in self._tree(tree):
+            raise InvalidInput(f"{path} in the commit is a symbolic link", "put the file itself there")
+        return content
 
     def blobs(self, oids: Sequence[str]) -> Iterator[tuple[Header, Iterator[bytes]]]:
         """Blobs in this order, each to be read to its end before the next."""

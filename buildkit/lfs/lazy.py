@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 
 
 class LazyLfs:
-    """The `LfsStore` of a build."""
+    """The `LfsStore` of a build. Without `writes`, what is fetched is kept for this run only."""
 
     def __init__(
-        self, repository: Repository, places: Places, environ: Mapping[str, str] = os.environ
+        self,
+        repository: Repository,
+        places: Places,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        writes: bool = True,
     ) -> None:
         self._repository = repository
         self._places = places
         self._environ = environ
+        self._writes = writes
         self._opened: LfsContent | None = None
 
     def prefetch(self, wanted: Sequence[Wanted]) -> None:

@@ -22,6 +22,7 @@ class RegistryOptions(NamedTuple):
     certificate: str = ""
     key: str = ""
     timeout_seconds: float = 60.0
+    connect_seconds: float = 10.0
     retries: int = 4
     retry_after_limit_seconds: float = 60.0
     parallel: int = 6

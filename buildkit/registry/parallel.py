@@ -50,6 +50,11 @@ class _Crew(Generic[Item, Result]):
         if self.failure is not None:
             raise Stopped
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody wants the whole run to end."""
+        return self.failure is not None and not isinstance(self.failure, Exception)
+
     def work(self) -> None:
         """Take items until there are none."""
         while (at := self._next()) is not None:
@@ -61,8 +66,8 @@ class _Crew(Generic[Item, Result]):
                 self._fail(error)
 
     def wait(self, thread: threading.Thread) -> None:
-        """For its end; an interrupt makes all of them end soon."""
-        while thread.is_alive():
+        """For its end. After an interrupt nobody is waited for: a thread may hang on a silent server."""
+        while thread.is_alive() and not self.interrupted:
             try:
                 thread.join()
             except BaseException as error:

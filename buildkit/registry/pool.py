@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from buildkit.registry.proxy import Proxy
 
 Dial = Callable[[str, int, float], socket.socket]
-_CONNECT_SECONDS = 20.0
 
 
 def dial(hostname: str, port: int, timeout_seconds: float) -> socket.socket:
@@ -96,13 +95,12 @@ class Pool:
     def _connect(self, url: Url) -> socket.socket:
         proxy = self.proxy(url)
         target = proxy.url if proxy else url
-        timeout = self._options.timeout_seconds
-        sock = self._dial(target.hostname, target.port, min(timeout, _CONNECT_SECONDS))
+        sock = self._dial(target.hostname, target.port, self._options.connect_seconds)
         try:
             # Names may lead to link-local addresses too: this looks at where we really are.
             if not proxy and is_forbidden(_peer(sock)):
                 raise InvalidInput(f"{url.host} is at a link-local address", "no registry is reached there")
-            sock.settimeout(timeout)
+            sock.settimeout(self._options.timeout_seconds)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if url.scheme == "https":
                 if proxy:

@@ -65,7 +65,9 @@ class RegistrySink:
         return Receipt(actions)
 
     def _done(self, work: Publication) -> bool:
-        return bool(work.tags) and all(self._tags.get(tag) == work.target.digest for tag in work.tags)
+        """Whether a tag was seen at the digest, and none that is wanted elsewhere; `work.tags` may be empty by then."""
+        digest = work.target.digest
+        return digest in self._tags.values() and all(self._tags.get(tag) == digest for tag in work.tags)
 
     def _mountable(self, blob: Blob) -> bool:
         repository = self._repository

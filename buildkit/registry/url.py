@@ -16,6 +16,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _PLAIN = re.compile(r"[\x21-\x7e]*")
 _LOOPBACK = re.compile(r"127(?:\.[0-9]{1,3}){3}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65535
 # Cloud metadata services; link-local addresses (169.254.0.0/16, fe80::/10) cover the others.
 _METADATA_NAMES = frozenset({"metadata.google.internal"})
 _METADATA = (bytes.fromhex("fd000ec2" + "0" * 20 + "0254"), bytes.fromhex("fd2000ce" + "0" * 20 + "0254"))
@@ -36,7 +37,8 @@ class Url(NamedTuple):
         """Raises InvalidInput, which does not repeat the text: it may hold a signature."""
         match = _URL.fullmatch(text)
         netloc = match[2].rpartition("@")[2] if match else ""
-        if match is None or not _HOST.fullmatch(netloc):
+        host = _HOST.fullmatch(netloc)
+        if match is None or host is None or int(host[2] or 0) > _LAST_PORT:
             raise InvalidInput(
                 "the registry named an address that is no http(s) URL", "ask its administrator"
             )

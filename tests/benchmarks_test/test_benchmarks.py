@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,12 @@ from benchmarks.table import BENCHMARKS
 from tests.rigs.errors import CommandFailed
 from tests.rigs.fixtures import skipping
 
-ROOT = Path(__file__).parent.parent.parent
-
 
 @pytest.mark.rig
 @pytest.mark.slow
-def test_every_benchmark_runs_and_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_benchmark_runs_and_says_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file, kept = tmp_path / "found.json", tmp_path / "kept"
     with skipping():
         assert main(["--tiny", "--rounds", "1", "--json", str(file), "--keep", str(kept)]) == 0
@@ -76,9 +75,3 @@ def test_a_pipeline_passes_on_what_is_printed_and_every_part_must_succeed() -> N
 def test_what_changes_how_python_starts_reaches_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     seconds([command("sh", "-c", 'test -z "$PYTHONDONTWRITEBYTECODE"')])
-
-
-@pytest.fixture(autouse=True)
-def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(ROOT)
-    yield

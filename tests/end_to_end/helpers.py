@@ -18,7 +18,7 @@ from tests.rigs.oci_layout import RootFilesystem, write_layout
 ROOT = Path(__file__).parents[2]
 # What a caller may have set for git, treeship or the engines must not reach the process.
 FOREIGN = ("GIT_", "TREESHIP_", "DOCKER_", "XDG_", "REGISTRY_AUTH_", "PYTHON")
-KEPT = ("TREESHIP_RIG_CACHE",)
+KEPT = ("RIGS_CACHE",)
 SECONDS = 300.0
 Json = dict[str, Any]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from buildkit.testing.repositories import File, executable, link
 
 # One line of JSON on stdout. Standard library only; works in Python 3.11 of Debian.
 WITNESS = b'''\
 """What this container is like, as one line of JSON."""
 
+import hashlib
 import json
 import os
 import stat
@@ -36,6 +39,13 @@ def text(path):
         return file.read().decode()
 
 
+def digest(path):
+    if not os.path.exists(path):
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
 print(json.dumps({
     "said": library.SAID,
     "arguments": sys.argv[1:],
@@ -55,6 +65,7 @@ print(json.dumps({
     "link": [os.readlink("latest"), text("latest")],
     "merged": {name: os.readlink("/" + name) for name in ("bin", "lib", "sbin")},
     "tmp": oct(stat.S_IMODE(os.stat("/tmp").st_mode)),
+    "model": digest("/app/models/model.bin"),
     "etc": os.path.exists("/etc/debian_version"),
 }))
 '''
@@ -76,3 +87,25 @@ FILES: dict[str, bytes | File] = {
     "bin/tool": executable(b"#!/bin/sh\necho a tool\n"),
     "empty": b"",
 }
+# For bases that nobody has configured: they have no /etc/passwd to look a name up in.
+NUMERIC: dict[str, bytes | File] = {
+    **FILES,
+    "treeship.toml": SETTINGS.replace(b"nobody:nogroup", b"65534:65534"),
+}
+
+
+def with_model(content: bytes) -> dict[str, bytes | File]:
+    """The same commit with a file in Git LFS, which the settings want in the image."""
+    return {
+        **NUMERIC,
+        "treeship.toml": SETTINGS.replace(b"nobody:nogroup", b"65534:65534") + b'[lfs]\ninclude = ["models/*.bin"]\n',
+        ".gitattributes": b"*.bin filter=lfs diff=lfs merge=lfs -text\n",
+        "models/model.bin": pointer(content),
+        "models/other.bin.txt": b"no pointer\n",
+    }
+
+
+def pointer(content: bytes) -> bytes:
+    """What git keeps in place of a file in LFS."""
+    oid = hashlib.sha256(content).hexdigest()
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n".encode()

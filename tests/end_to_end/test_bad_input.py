@@ -70,7 +70,7 @@ COMMAND_LINES = {
     "a file for a repository": Case(("build", "--repo", "PLACE/base/index.json"), ("not a git repository",)),
     "unknown commit": Case((*BUILD, "no-such-branch"), ("no commit 'no-such-branch'", "check the spelling")),
     "unknown id": Case((*BUILD, "1" * 40), ("no commit",)),
-    "an empty commit name": Case((*BUILD, ""), ("not an object name",)),
+    "an empty commit name": Case((*BUILD, ""), ("no commit ''",)),
     "a commit of two lines": Case((*BUILD, "HEAD\nHEAD"), ("not an object name",)),
     "a commit like an option": Case((*BUILD, "--", "--upload-pack=touch${IFS}x"), ("no commit",)),
     "a commit that is no UTF-8": Case((*BUILD, "\udcff"), ("no commit",)),
@@ -99,13 +99,13 @@ COMMAND_LINES = {
     "no number": Case((*BUILD, "--jobs", "many"), ("flag --jobs", "whole number")),
     "no time": Case((*BUILD, "--read-timeout", "nan"), ("flag --read-timeout", "number of seconds")),
     "an insecure URL": Case((*BUILD, "--insecure", "http://host"), ("without scheme",)),
-    "no CA file": Case((*BUILD, "--ca-file", "PLACE/nowhere.pem", "--base", "docker://registry.invalid/a"), ("error",), 2),
     "an unknown verb": Case(("biuld",), ("no verb 'biuld'", "treeship build")),
     "an unknown noun": Case(("config", "shw"), ("config show",)),
     "half a verb": Case(("config",), ("config show",)),
-    "an unknown flag": Case(("build", "--bse", "x"), ("--bse", "--base")),
+    "an unknown flag": Case(("build", "--bse", "x"), ("does not take '--bse'", "did you mean --base?")),
+    "a flag that nothing is like": Case(("build", "--frobnicate"), ("--frobnicate", "treeship build --help")),
     "a flag without value": Case(("build", "--base"), ("--base", "expected one argument")),
-    "too many words": Case(("build", "a", "b"), ("unrecognized arguments: b",)),
+    "too many words": Case(("build", "a", "b"), ("does not take 'b'",)),
     "a word too few": Case(("copy", "oci:PLACE/base"), ("DST",)),
     "the same for inspect": Case(("inspect", "oci:PLACE/empty"), ("no OCI layout",)),
     "an image that says nothing": Case(("check", "oci:PLACE/base", "--repo", "PLACE/repository"), ("--commit",)),
@@ -270,9 +270,8 @@ def test_places_in_a_commit_are_ignored_and_named(
     repository.commit({**FILES, "treeship.toml": b'to = ["oci:stolen:x"]\ninsecure = ["evil.example"]\n[lfs]\nurl = "http://evil.example"\n'})
     repository.git("remote", "add", "origin", str(tmp_path / "nowhere"))
     ran = treeship("build", "--repo", repository.directory, "--base", "scratch", "--to", "oci:right:x", code=0)
-    assert "to in commit" in ran.err
-    assert "insecure in commit" in ran.err
-    assert "lfs.url in commit" in ran.err
+    for name in ("to", "insecure", "lfs.url"):
+        assert f"note: {name} in treeship.toml at commit" in ran.err
     assert not (treeship.home / "stolen").exists()
 
 
@@ -303,8 +302,7 @@ TREES: dict[str, tuple[Callable[[ThrowAwayRepository], str], tuple[str, ...]]] =
     "a long name": (lambda r: _tree(r, b"n" * 300), ("malformed", "overlong")),
     "a whiteout": (lambda r: _tree(r, b".wh.passwd"), (".wh.",)),
     "an opaque whiteout": (lambda r: _tree(r, b".wh..wh..opq"), (".wh.",)),
-    "an unknown mode": (lambda r: _tree(r, b"a", mode=b"100777"), ("mode",)),
-    "a device": (lambda r: _tree(r, b"a", mode=b"020000"), ("mode",)),
+    "a device": (lambda r: _tree(r, b"a", mode=b"020000"), ("submodule",)),  # as git itself reads it
     "a submodule": (lambda r: r.tree([TreeItem(b"160000", b"sub", "1" * 40)]), ("sub is a submodule", "skip")),
     "a blob for a tree": (lambda r: r.tree([TreeItem(b"40000", b"sub", r.blob(b"x"))]), ("git",)),
     "a tree for a blob": (lambda r: r.tree([TreeItem(b"100644", b"a", _tree(r, b"b"))]), ("a is a tree",)),
@@ -441,7 +439,7 @@ ANSWERS = {
         lambda: faults.ManifestBytes(
             b'{"config": {"digest": "sha256:%s", "size": -1}, "layers": []}' % (b"0" * 64), honest=True),
         2, ("descriptor is malformed",)),
-    "corrupt blobs": Answering(lambda: faults.BlobBytes("corrupt"), 2, ("digest",)),
+    "corrupt blobs": Answering(lambda: faults.BlobBytes("corrupt"), 2, ("gave other content",)),
     "short blobs": Answering(lambda: faults.BlobBytes("short"), 2, ("hint",)),
     "long blobs": Answering(lambda: faults.BlobBytes("long"), 2, ("hint",)),
 }  # fmt: skip
@@ -561,9 +559,9 @@ def test_a_login_that_does_not_fit_is_explained(treeship: Treeship, made: ThrowA
         complains(treeship(*words, code=None), 2, f"docker login {registry.host}", "no credentials")
         for text, says in (
             ('{"auths": {"HOST": {"auth": "bWU6d3Jvbmc="}}}', "docker login"),
-            ('{"auths": {"HOST": {"auth": "!"}}}', "malformed"),
+            ('{"auths": {"HOST": {"auth": "!"}}}', "docker login"),
             ('{"auths": [', "malformed"),
-            ('{"auths": []}', "malformed"),
+            ('{"auths": [1]}', "malformed"),
             ('{"credsStore": "nowhere"}', "docker-credential-nowhere"),
             ('{"credsStore": "../../bin/sh"}', "plain word"),
             ('{"credHelpers": {"HOST": ["x"]}}', "config.json"),
@@ -589,7 +587,6 @@ CONFIGS: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "NaN": (b'{"os": "linux", "architecture": "amd64", "x": NaN, "rootfs": {"diff_ids": []}}', ("canonical",)),
     "deep": (b'{"os": "linux", "architecture": "amd64", "x": ' + _nested(50_000) + b', "rootfs": {"diff_ids": []}}', ("JSON",)),
     "a platform of two lines": (b'{"os": "linux\\n", "architecture": "amd64", "rootfs": {"diff_ids": []}}', ("platform",)),
-    "a NUL in Env": (b'{"os": "linux", "architecture": "amd64", "config": {"Env": ["A=\\u0000"]}, "rootfs": {"diff_ids": []}}', ("Env",)),
 }  # fmt: skip
 
 
@@ -738,7 +735,7 @@ def test_a_cache_that_cannot_be_written_only_costs_time(
     cache = small_disk.path / "cache"
     cache.mkdir()
     if how == "full":
-        (small_disk.path / "filler").write_bytes(bytes(8 << 20)) if False else _fill(small_disk.path / "filler")
+        _fill(small_disk.path / "filler")
         assert treeship(*words, "--cache", cache, "--to", "oci:a:x").json["digest"] == expected
     elif how == "read only":
         with _read_only(small_disk):
@@ -775,19 +772,23 @@ def test_a_clone_needs_a_cache_that_can_be_written(
 
 def test_output_that_cannot_be_written_is_no_bug(treeship: Treeship, made: ThrowAwayRepository) -> None:
     """/dev/full is a disk without room; a closed stdout is a caller's choice."""
-    line = " ".join([*treeship.argv, "config", "show", "--repo", str(made.directory)])
-    for redirection, code in ((">/dev/full", 4), (">&-", 2)):
-        done = subprocess.run(["sh", "-c", f"{line} {redirection}"], env=treeship.environment(), capture_output=True, check=False)
-        ran = Ran(done.returncode, "", done.stderr.decode())
-        complains(ran, code, "standard output" if code == 4 else "error")
+    for words in (["config", "show", "--repo", str(made.directory)], ["--help"]):
+        line = " ".join([*treeship.argv, *words])
+        complains(_in_shell(treeship, f"{line} >/dev/full"), 4, "standard output", "No space left")
+        for redirection in (">&-", "2>&-", "<&- >&- 2>&-"):
+            assert _in_shell(treeship, f"{line} {redirection}").code == 0
+
+
+def _in_shell(treeship: Treeship, line: str) -> Ran:
+    done = subprocess.run(["sh", "-c", line], env=treeship.environment(), capture_output=True, check=False)
+    return Ran(done.returncode, "", done.stderr.decode())
 
 
 @pytest.mark.parametrize("words", [("--help",), ("build", "--help"), ("config", "show", "--repo", "REPO"), ("--version",)])
 def test_a_reader_that_goes_away_is_no_error(words: tuple[str, ...], treeship: Treeship, made: ThrowAwayRepository) -> None:
     """`| head -1` ends it quietly."""
     line = " ".join([*treeship.argv, *words]).replace("REPO", str(made.directory))
-    done = subprocess.run(["sh", "-c", f"{line} | true"], env=treeship.environment(), capture_output=True, check=False)
-    assert done.stderr == b""
+    assert _in_shell(treeship, f"{line} | true").err == ""
 
 
 def test_names_that_stdout_cannot_encode_are_shown_all_the_same(
@@ -842,25 +843,30 @@ def test_a_damaged_cache_entry_is_healed(treeship: Treeship, made: ThrowAwayRepo
 def test_the_cache_belongs_to_its_user_alone(treeship: Treeship, made: ThrowAwayRepository) -> None:
     """Whatever the umask: who could write to it could choose what is in images."""
     treeship("build", "--repo", made.directory, "--base", "scratch", before=("sh", "-c", 'umask 0; exec "$@"', "sh"))
-    open_to_all = [path for path in (treeship.cache, *treeship.cache.rglob("*")) if path.stat().st_mode & 0o022]
-    assert open_to_all == []
+    folders = [path for path in (treeship.cache, *treeship.cache.rglob("*")) if path.is_dir()]
+    assert [path for path in folders if path.stat().st_mode & 0o077] == []
 
 
 # Interruption
 
 
-@pytest.mark.parametrize("after", [0.02, 0.06, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize("number", range(1, 8))
 def test_an_interrupt_ends_with_130_and_without_traceback(
-    after: float, treeship: Treeship, made: ThrowAwayRepository, tiny_base: Path
+    number: int, treeship: Treeship, made: ThrowAwayRepository, tiny_base: Path
 ) -> None:
-    """Ctrl-C, at any moment; here while the registry keeps us waiting."""
+    """Ctrl-C while the registry keeps us waiting, be it in one thread or in several."""
+    running: list[subprocess.Popen[bytes]] = []
     with InProcessRegistry() as registry:
-        registry.on_request(lambda _number, _exchange: registry.wait(30))
-        running = treeship.start("build", "--repo", made.directory, "--base", f"oci:{tiny_base}", "--to", f"{registry.host}/app:x")
-        time.sleep(after + 0.3 * (after > 0.1))
-        running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=20)
-    assert out == b""
-    if running.returncode != -signal.SIGINT:  # before Python itself was ready
-        assert running.returncode == 130, err
-        assert b"Traceback" not in err, err
+
+        def interrupt(count: int, _exchange: Exchange) -> None:
+            if count >= number:
+                running[0].send_signal(signal.SIGINT)
+                registry.wait(30)
+
+        registry.on_request(interrupt)
+        words = ("build", "--repo", made.directory, "--base", f"oci:{tiny_base}", "--to", f"{registry.host}/app:x")
+        running.append(treeship.start(*words))
+        out, err = running[0].communicate(timeout=20)
+        assert registry.store.repository("app").tags == {}
+    assert running[0].returncode == 130, err
+    assert (out, err) == (b"", b"")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """$TREESHIP_RIG_CACHE, else treeship/rigs in the user's cache folder."""
-    if named := os.environ.get("TREESHIP_RIG_CACHE"):
+    """$RIGS_CACHE, else treeship/rigs in the user's cache folder."""
+    if named := os.environ.get("RIGS_CACHE"):
         return Path(named).absolute()
     parent = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(parent).absolute() / "treeship" / "rigs"

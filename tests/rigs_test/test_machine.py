@@ -87,7 +87,7 @@ def test_an_archive_with_another_digest_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.rig
 def test_binfmt_comes_and_goes_with_its_last_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TREESHIP_RIG_CACHE", str(tmp_path))  # Nobody else is a user there.
+    monkeypatch.setenv("RIGS_CACHE", str(tmp_path))  # Nobody else is a user there.
     before = KERNEL.joinpath("qemu-riscv64").exists()
     with Binfmt("riscv64"):
         with Binfmt("riscv64"):

@@ -151,7 +151,7 @@ print((cached("slow/thing", make) / "part").read_text())
 
 def test_two_processes_make_a_cached_thing_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MAKE_SLOWLY, str(tmp_path / "log")]
-    place = {**os.environ, "TREESHIP_RIG_CACHE": str(tmp_path / "cache")}
+    place = {**os.environ, "RIGS_CACHE": str(tmp_path / "cache")}
     both = [subprocess.Popen(command, cwd=ROOT, env=place, stdout=subprocess.PIPE, text=True) for _ in "12"]
     assert [process.communicate()[0] for process in both] == ["whole\n", "whole\n"]
     assert (tmp_path / "log").read_text() == "made\n"
@@ -159,18 +159,18 @@ def test_two_processes_make_a_cached_thing_once(tmp_path: Path) -> None:
 
 def test_a_maker_that_is_killed_leaves_no_half_thing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MAKE_SLOWLY, str(tmp_path / "log")]
-    place = {**os.environ, "TREESHIP_RIG_CACHE": str(tmp_path / "cache")}
+    place = {**os.environ, "RIGS_CACHE": str(tmp_path / "cache")}
     process = subprocess.Popen(command, cwd=ROOT, env=place)
     while not (tmp_path / "log").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "cache/slow/thing").exists()
-    assert run(command, cwd=ROOT, env={"TREESHIP_RIG_CACHE": place["TREESHIP_RIG_CACHE"]}).stdout == "whole\n"
+    assert run(command, cwd=ROOT, env={"RIGS_CACHE": place["RIGS_CACHE"]}).stdout == "whole\n"
 
 
 def test_a_maker_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TREESHIP_RIG_CACHE", str(tmp_path))
+    monkeypatch.setenv("RIGS_CACHE", str(tmp_path))
 
     def fail(path: Path) -> None:
         path.write_text("half")
