@@ -28,7 +28,7 @@ from buildkit.bases.base import Base
 from buildkit.cache import Cache
 from buildkit.config.values import Holds, Places
 from buildkit.destinations import Destination, Standing, look, publication, refuse_moved_tag, refuse_unfit
-from buildkit.endpoints import Blob, Progress, Publication, Receipt, Sink
+from buildkit.endpoints import Blob, EagerSink, Progress, Publication, Receipt, Sink
 from buildkit.errors import InvalidInput
 from buildkit.git.commit import Commit
 from buildkit.git.repository import Repository
@@ -44,6 +44,8 @@ from buildkit.plan import PlannedLayer, Reason, Slot
 from buildkit.spool import Spool
 from buildkit.transports import Connect, open_sink, open_source
 
+# Layers below which sending each as it is made costs more than it saves.
+_FEW = 4
 # moby's limit (daemon/internal/layer, maxLayerDepth), the lowest of any runtime's.
 MOST_LAYERS = 125
 
@@ -84,6 +86,17 @@ class Product(NamedTuple):
         return self.work.target.descriptor.digest
 
 
+class Opened(NamedTuple):
+    """A destination and its sink."""
+
+    destination: Destination
+    sink: Sink
+
+
+Offer = Callable[[Blob], None]
+"""Takes a finished layer on its way."""
+
+
 class Delivery(NamedTuple):
     """Stages 7 and 8 for one destination."""
 
@@ -112,10 +125,34 @@ def resolve_bases(bench: Bench, holds: Holds) -> tuple[Base, ...]:
     return bases.resolve(reference, source, platforms, bench.cache)
 
 
-def make(bench: Bench, plan: Design, spool: Spool) -> Product:
-    """Stages 5 and 6: make what is not known, and put the image together. Layers wait in `spool`."""
+def open_destinations(bench: Bench, plan: Design, wanted: Sequence[Destination]) -> list[Opened]:
+    """The sinks of the destinations, in their order. InvalidInput where one cannot hold that many platforms."""
+    refuse_unfit(wanted, len(plan.bases))
+    return [Opened(destination, open_sink(destination.reference, bench.registries)) for destination in wanted]
+
+
+def eager(plan: Design, opened: Sequence[Opened], places: Places) -> Offer | None:
+    """Where layers may be sent as soon as they are made: to a single registry in which the commit has no tag yet.
+
+    Elsewhere a build may still be refused, and then nothing must have been sent. For a few layers it is not worth it.
+    """
+    unknown = sum(1 for layer in plan.layers if layer.slot.written is None)
+    if len(opened) != 1 or unknown <= _FEW:
+        return None
+    destination, sink = opened[0]
+    if not isinstance(sink, EagerSink):
+        return None
+    free = places.retag or not destination.guarded or sink.lookup(destination.guarded) is None
+    return sink.offer if free else None
+
+
+def make(bench: Bench, plan: Design, spool: Spool, offer: Offer | None = None) -> Product:
+    """Stages 5 and 6: make what is not known, and put the image together. Layers wait in `spool`.
+
+    Each is given to `offer` as soon as it is made.
+    """
     maker = Maker(bench.repository, plan.holds.prefix, bench.lfs, spool, bench.cache, bench.say)
-    made = _make_unknown(maker, plan)
+    made = _make_unknown(maker, plan, offer)
     layers = tuple(
         CodeLayer(slot.name, slot.key, slot.written or made[slot.name].written) for slot, *_ in plan.layers
     )
@@ -127,22 +164,19 @@ def make(bench: Bench, plan: Design, spool: Spool) -> Product:
     return Product(plan, images, layers, Publication(tuple(documents), blobs, ()))
 
 
-def survey(bench: Bench, product: Product, wanted: Sequence[Destination], places: Places) -> list[Delivery]:
+def survey(product: Product, opened: Sequence[Opened], places: Places) -> list[Delivery]:
     """Stage 7: what each destination lacks. Refused where a commit's tag would move; nothing is written."""
-    refuse_unfit(wanted, len(product.images))
     surveyed = []
-    for destination, sink, standing in _standings(bench, product, wanted, places):
+    for destination, sink, standing in _standings(product, opened, places):
         work = publication(destination, standing, product.work)
         surveyed.append(Delivery(destination, work, sink.survey(work)))
     return surveyed
 
 
-def deliver(bench: Bench, product: Product, wanted: Sequence[Destination], places: Places) -> list[Delivery]:
+def deliver(product: Product, opened: Sequence[Opened], places: Places) -> list[Delivery]:
     """Stages 7 and 8. All destinations are asked before anything is sent to the first."""
-    refuse_unfit(wanted, len(product.images))
-    standings = _standings(bench, product, wanted, places)
     delivered = []
-    for destination, sink, standing in standings:
+    for destination, sink, standing in _standings(product, opened, places):
         work = publication(destination, standing, product.work)
         delivered.append(Delivery(destination, work, sink.publish(work)))
     return delivered
@@ -220,12 +254,18 @@ def _hints(bench: Bench, commit: Commit, holds: Holds, reuse: Sequence[str]) -> 
     return found
 
 
-def _make_unknown(maker: Maker, plan: Design) -> dict[str, Made]:
+def _make_unknown(maker: Maker, plan: Design, offer: Offer | None) -> dict[str, Made]:
     unknown = [layer.slot for layer in plan.layers if layer.slot.written is None]
     entries = {slot.name: plan.layerer.entries(plan.commit, plan.layering, slot) for slot in unknown}
     maker.prepare(plan.commit.tree, [entry for each in entries.values() for entry in each])
     before = {slot.name: slot for slot in (plan.layering.before.slots if plan.layering.before else ())}
-    return {slot.name: maker.make(slot, entries[slot.name], before.get(slot.name)) for slot in unknown}
+    made = {}
+    for slot in unknown:
+        made[slot.name] = maker.make(slot, entries[slot.name], before.get(slot.name))
+        if offer:
+            layer = CodeLayer(slot.name, slot.key, made[slot.name].written)
+            offer(Blob(layer.descriptor, made[slot.name].open))
+    return made
 
 
 def _opener(maker: Maker, plan: Design, slot: Slot, made: Made | None) -> Callable[[], BinaryIO]:
@@ -257,15 +297,14 @@ def _blobs(
 
 
 def _standings(
-    bench: Bench, product: Product, wanted: Sequence[Destination], places: Places
+    product: Product, opened: Sequence[Opened], places: Places
 ) -> list[tuple[Destination, Sink, Standing]]:
-    """Open and ask every destination; Refused before any of them is touched."""
+    """What every destination has; Refused before any of them is touched."""
     plan = product.design
     suffix = f"-{plan.holds.selected}" if plan.holds.selected else ""
     likely = [parent + suffix for parent in plan.commit.parents[:1]]
     standings = []
-    for destination in wanted:
-        sink = open_sink(destination.reference, bench.registries)
+    for destination, sink in opened:
         standing = look(destination, sink, product.digest, likely)
         if not places.retag:
             refuse_moved_tag(destination, standing, product.digest)

@@ -23,8 +23,8 @@ class Cache:
     """Small entries by kind and name; `name` must be plain letters and digits. A cache that fails is an empty one."""
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.directory = os.fspath(directory)
-        self._root = f"{directory}/{_VERSION}"
+        self.directory = os.path.abspath(directory)
+        self._root = f"{self.directory}/{_VERSION}"
 
     def get(self, kind: str, name: str) -> bytes | None:
         """The entry, None where there is none or it was damaged."""

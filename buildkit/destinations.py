@@ -101,7 +101,11 @@ def look(destination: Destination, sink: Sink, target: Digest, ancestors: Sequen
     if all(document.descriptor.digest != target for document in seen) and destination.guarded:
         seen += _first_found(sink, () if seen else ancestors)
     # The children of the very index that is to be sent need not be asked for: `publication` knows what they name.
-    asked = [document for document in seen if isinstance(document, Manifest) or document.descriptor.digest != target]
+    asked = [
+        document
+        for document in seen
+        if isinstance(document, Manifest) or document.descriptor.digest != target
+    ]
     return Standing(tags, frozenset(blob for document in asked for blob in _named(document, sink)))
 
 

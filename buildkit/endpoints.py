@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from buildkit.image.descriptor import Descriptor
 from buildkit.image.digest import Digest
@@ -94,6 +94,14 @@ class Sink(Protocol):
 
     def publish(self, work: Publication) -> Receipt:
         """Blobs, then manifests (children first), then tags; safe to repeat after any interruption."""
+
+
+@runtime_checkable
+class EagerSink(Sink, Protocol):
+    """A sink that can take blobs while others are still made."""
+
+    def offer(self, blob: Blob) -> None:
+        """Begin to take a blob of the coming `publish`. Raises what went wrong with an earlier one."""
 
 
 class Traffic:

@@ -85,7 +85,9 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise Unavailable(f"cannot write to standard output: {error.strerror}", "free some space there") from None
+            raise Unavailable(
+                f"cannot write to standard output: {error.strerror}", "free some space there"
+            ) from None
 
 
 def _harmless(text: str) -> str:

@@ -116,10 +116,13 @@ def _parse(verb: Verb, words: Sequence[str]) -> Namespace:
 
     from buildkit.errors import InvalidInput
 
-    near = get_close_matches(strange[0].partition("=")[0], parser.format_usage().replace("[", " ").split(), n=1)
+    near = get_close_matches(
+        strange[0].partition("=")[0], parser.format_usage().replace("[", " ").split(), n=1
+    )
     guess = f"; did you mean {near[0]}?" if near else ""
     raise InvalidInput(
-        f"treeship {verb.words} does not take {strange[0]!r}{guess}", f"treeship {verb.words} --help lists what it takes"
+        f"treeship {verb.words} does not take {strange[0]!r}{guess}",
+        f"treeship {verb.words} --help lists what it takes",
     )
 
 

@@ -37,6 +37,7 @@ def _lost(error: OSError, code: int) -> int:
     if code or isinstance(error, BrokenPipeError):
         return code or _INTERRUPTED
     print(
-        f"error: cannot write to standard output: {error.strerror}\nhint: free some space there", file=sys.stderr
+        f"error: cannot write to standard output: {error.strerror}\nhint: free some space there",
+        file=sys.stderr,
     )
     return _UNAVAILABLE

@@ -32,8 +32,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         plan = build.design(
             found.bench, found.commit, holds, places.reuse_from if places.reuse_enabled else ()
         )
-        product = build.make(found.bench, plan, spool)
-        delivered = build.deliver(found.bench, product, wanted, places)
+        opened = build.open_destinations(found.bench, plan, wanted)
+        product = build.make(found.bench, plan, spool, build.eager(plan, opened, places))
+        delivered = build.deliver(product, opened, places)
         build.remember(found.bench, product)
     report.show(
         console, report.of(product, delivered, found.traffic, time.monotonic() - began), json=places.json

@@ -30,8 +30,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         plan = build.design(
             found.bench, found.commit, holds, places.reuse_from if places.reuse_enabled else ()
         )
+        opened = build.open_destinations(found.bench, plan, wanted)
         product = build.make(found.bench, plan, spool)
-        surveyed = build.survey(found.bench, product, wanted, places)
+        surveyed = build.survey(product, opened, places)
     result = report.of(product, surveyed, found.traffic, time.monotonic() - began)
     report.show(console, result, json=places.json, explain=True)
     return 0

@@ -87,15 +87,18 @@ def workbench(
     remembers: bool = True,
     protected: bool = False,
 ) -> Iterator[Workbench]:
-    """Open what `arguments` name. `writes`: whether the cache may be added to; `remembers`: whether it is used;
-    `protected`: whether to ask for the protected branch where this run could do without."""
+    """Open what `arguments` name. `writes`: whether the cache may be added to, and anything be left behind;
+    `remembers`: whether the cache is used; `protected`: whether to ask for the protected branch where this run could
+    do without."""
     flags = settings_of(arguments)
     user_file = read_user_file(console.environ)
     resolved = resolve_places(flags, console.environ, user_file)
     traffic = Traffic()
     with ExitStack() as stack:
         # "" is no HEAD: it is what a script's unset variable becomes.
-        repository, name = _open(resolved.places, "HEAD" if arguments.commit is None else arguments.commit)
+        wanted = "HEAD" if arguments.commit is None else arguments.commit
+        clones = resolved.places.cache if writes else _for_this_run(stack, resolved.places)
+        repository, name = _open(resolved.places.repo, wanted, clones)
         stack.callback(repository.close)
         commit = repository.commit(name)
         holds = _holds(repository, commit, resolved.places, flags)
@@ -112,9 +115,18 @@ def workbench(
         yield Workbench(bench, commit, holds, resolved, traffic)
 
 
-def _open(places: Places, commit: str) -> tuple[Repository, str]:
-    if is_url(places.repo):
-        if not places.cache:
+def _for_this_run(stack: ExitStack, places: Places) -> str:
+    """A folder for the clone of a verb that leaves nothing behind; "" where nothing is to be cloned."""
+    if not is_url(places.repo):
+        return ""
+    from tempfile import TemporaryDirectory
+
+    return stack.enter_context(TemporaryDirectory(prefix="treeship-"))
+
+
+def _open(repository: str, commit: str, clones: str) -> tuple[Repository, str]:
+    if is_url(repository):
+        if not clones:
             raise InvalidInput(
                 "a repository by URL is cloned into the cache, and there is none", "name one: --cache DIR"
             )
@@ -122,8 +134,8 @@ def _open(places: Places, commit: str) -> tuple[Repository, str]:
 
         from buildkit.git.remote import open_remote
 
-        return open_remote(places.repo, commit, Path(places.cache))
-    return Repository(places.repo or "."), commit
+        return open_remote(repository, commit, Path(clones))
+    return Repository(repository or "."), commit
 
 
 def _holds(repository: Repository, commit: Commit, places: Places, flags: dict[str, object]) -> Holds:
@@ -145,10 +157,14 @@ def _inside(repository: Repository, base: str) -> str:
     try:
         root = os.path.realpath(os.fsdecode(repository.run(["rev-parse", "--show-toplevel"]).rstrip(b"\n")))
     except InvalidInput:
-        raise InvalidInput(f"the commit's base, {base}, needs a work tree", "name the base with --base") from None
+        raise InvalidInput(
+            f"the commit's base, {base}, needs a work tree", "name the base with --base"
+        ) from None
     place = os.path.realpath(os.path.join(root, reference.directory))
     if not place.startswith(root + os.sep):
-        raise InvalidInput(f"the commit's base, {base}, leads out of the repository", "name the base with --base")
+        raise InvalidInput(
+            f"the commit's base, {base}, leads out of the repository", "name the base with --base"
+        )
     return str(reference._replace(directory=place))
 
 

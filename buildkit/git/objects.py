@@ -197,7 +197,7 @@ class ObjectReader:
         assert self._process is not None
         _, stderr = self._process.communicate()
         self._forget()
-        return _corrupt(stderr) if _is_corruption(stderr) else process.failure(self._directory, stderr)
+        return _corrupt(stderr) if _is_corruption(stderr) else self._said_so(stderr)
 
     def _missing(self, oid: str) -> Exception:
         """Why a blob did not come: git calls a damaged one missing too, and says more on its stderr."""
@@ -205,11 +205,14 @@ class ObjectReader:
         if _is_corruption(said):
             return _corrupt(said)
         if said.strip():  # a partial clone that could not fetch it
-            return process.failure(self._directory, said)
+            return self._said_so(said)
         return NotFound(
             f"object {oid} is missing from the repository",
             "the clone is incomplete: `git fetch` it, or run `git fsck`",
         )
+
+    def _said_so(self, stderr: bytes) -> Exception:
+        return process.failure(self._directory, stderr, self._settings)
 
     def _said(self) -> bytes:
         """What git has put on stderr since it was asked for last; it comes before the answer."""

@@ -69,7 +69,9 @@ def start(
     except FileNotFoundError:
         raise InvalidInput("git is not installed", "install git 2.39 or later and put it on PATH") from None
     except (PermissionError, ValueError) as error:
-        raise InvalidInput(f"git cannot be started: {error}", "look at the git that is first on PATH") from None
+        raise InvalidInput(
+            f"git cannot be started: {error}", "look at the git that is first on PATH"
+        ) from None
 
 
 def run(
@@ -92,7 +94,7 @@ def run(
             process.kill()
             raise
     if process.returncode:
-        raise failure(directory, stderr)
+        raise failure(directory, stderr, settings)
     return stdout
 
 
@@ -102,8 +104,12 @@ _UNREACHABLE = ("could not resolve host", "connection", "connect to", "timed out
 _REFUSED = ("authentication failed", "could not read username", "permission denied", "returned error: 403")
 
 
-def failure(directory: str, stderr: bytes) -> TreeshipError:
-    """The error behind what git said on stderr."""
+def failure(directory: str, stderr: bytes, settings: Settings = ()) -> TreeshipError:
+    """The error behind what git said on stderr. Servers have a say there, and may repeat what they were sent."""
+    for _, value in settings:
+        from buildkit.registry.secret import Secret
+
+        stderr = Secret(value.partition(": ")[2]).hidden_in(stderr)
     text = redact(stderr.decode(errors="replace").strip())
     lower = text.lower()
     where = redact(directory)

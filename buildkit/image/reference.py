@@ -83,8 +83,9 @@ Reference = RegistryReference | LayoutReference | DaemonReference | ArchiveRefer
 
 def parse_reference(text: str) -> Reference:
     """Raises InvalidInput with the text's own fault."""
-    head, slash, _ = text.removeprefix("docker://").partition("/")
-    if slash and "@" in head:
+    _, scheme, rest = ("", "", text) if "://" not in text else text.partition("://")
+    head, slash, _ = rest.partition("/")
+    if "@" in head and (slash or scheme) and not head.partition("@")[2].startswith("sha256:"):
         # Not echoed: what stands before an @ there is somebody's password.
         raise InvalidInput("an image reference holds no credentials", "use `docker login` for them")
     if not text or text != text.strip() or any(ord(c) < 32 for c in text):

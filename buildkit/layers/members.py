@@ -11,13 +11,13 @@ from queue import SimpleQueue
 from buildkit.layers import gzip
 
 # Below this a thread costs more than it saves.
-_INLINE = 1 << 20
+_INLINE = 128 << 10
 
 
 class MemberWriter:
     """Cuts a stream into members, at most `gzip.MEMBER` bytes each, and wherever `cut` says so.
 
-    After the first MiB a thread hashes and deflates while more is read: both leave Python's lock.
+    After a beginning, a thread hashes and deflates while more is read: both leave Python's lock.
     """
 
     def __init__(self, write: Callable[[bytes], object]) -> None:

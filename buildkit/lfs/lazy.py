@@ -47,12 +47,13 @@ class LazyLfs:
 
             storage = (self._repository.config("lfs.storage") or [""])[-1]
             stores = stores_of(str(self._repository.git_directory()), storage)
-            self._opened = LfsContent(stores, ObjectStore(self._cache()), self._origin)
+            kept = os.path.join(self._places.cache, "lfs", "objects") if self._places.cache else ""
+            if kept and not self._writes:
+                stores, kept = (*stores, ObjectStore(kept)), ""
+            self._opened = LfsContent(stores, ObjectStore(kept or self._folder_of_this_run()), self._origin)
         return self._opened
 
-    def _cache(self) -> str:
-        if self._places.cache:
-            return os.path.join(self._places.cache, "lfs", "objects")
+    def _folder_of_this_run(self) -> str:
         import shutil
         import tempfile
         import weakref

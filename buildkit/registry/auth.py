@@ -153,6 +153,8 @@ class Authorizer:
     def _token_refused(
         self, access: Access, realm: Url, answer: Answer, credentials: Credentials | None
     ) -> Exception:
+        if credentials:
+            answer.body = credentials.identity.hidden_in(answer.body)
         if answer.status in (400, 401, 403):
             return self.denied(access, answer, "" if credentials else "no credentials are known")
         if answer.status in errors.RETRYABLE or answer.status >= 500:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -81,3 +82,46 @@ class _Crew(Generic[Item, Result]):
         with self._lock:
             if self.failure is None or not isinstance(error, Exception):
                 self.failure = error
+
+
+class Ahead(Generic[Item, Result]):
+    """Work on items as they come, on a few threads, while the caller makes more of them."""
+
+    def __init__(self, act: Callable[[Item, Callable[[], None]], Result], limit: int) -> None:
+        self._act = act
+        self._items: SimpleQueue[Item | None] = SimpleQueue()
+        self._results: list[Result] = []
+        self._failure: BaseException | None = None
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(limit)]
+        for thread in self._threads:
+            thread.start()
+
+    def give(self, item: Item) -> None:
+        """One more; raises what went wrong with an earlier one."""
+        if self._failure is not None:
+            raise self._failure
+        self._items.put(item)
+
+    def finish(self) -> list[Result]:
+        """All results, in any order, when the last is there; raises what went wrong."""
+        for _ in self._threads:
+            self._items.put(None)
+        for thread in self._threads:
+            thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._results
+
+    def _stop(self) -> None:
+        if self._failure is not None:
+            raise Stopped
+
+    def _work(self) -> None:
+        while (item := self._items.get()) is not None:
+            try:
+                self._stop()
+                self._results.append(self._act(item, self._stop))
+            except Stopped:
+                continue
+            except BaseException as error:
+                self._failure = error

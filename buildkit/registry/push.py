@@ -17,8 +17,11 @@ from buildkit.image.manifest import Document
 from buildkit.registry import errors
 from buildkit.registry.client import Repository
 from buildkit.registry.options import RegistryOptions
-from buildkit.registry.parallel import each
+from buildkit.registry.parallel import Ahead, each
 from buildkit.registry.upload import Uploader
+
+# Threads that send while layers are made: making them takes most of two processors.
+_AHEAD = 2
 
 
 class RegistrySink:
@@ -29,6 +32,7 @@ class RegistrySink:
         self._options = options
         self._progress = progress
         self._tags: dict[str, Digest] = {}
+        self._ahead: Ahead[Blob, tuple[Digest, Action]] | None = None
 
     def lookup(self, tag: str) -> Document | None:
         """What the tag points to now: one request. The digest is remembered, to save `publish` its own."""
@@ -51,11 +55,20 @@ class RegistrySink:
 
         return Receipt(self._for_each(work.blobs, look))
 
+    def offer(self, blob: Blob) -> None:
+        """Begin to send a blob that `publish` will be about. Raises what went wrong with an earlier one."""
+        if self._ahead is None:
+            self._ahead = Ahead(lambda item, stop: (item.digest, self._settle(item, (), stop)), _AHEAD)
+        self._ahead.give(blob)
+
     def publish(self, work: Publication) -> Receipt:
         """Blobs, manifests, tags, in this order. A tag never points to something that is not wholly there."""
+        sent = dict(self._ahead.finish()) if self._ahead else {}
+        self._ahead = None
         if self._done(work):
             return _all_reused(work)
-        actions = self._for_each(work.blobs, lambda blob, stop: self._settle(blob, work.present, stop))
+        rest = [blob for blob in work.blobs if blob.digest not in sent]
+        actions = sent | self._for_each(rest, lambda blob, stop: self._settle(blob, work.present, stop))
         for document in work.documents[:-1]:
             self._put(document.digest, document, work, actions)
         for tag in work.tags or (work.target.digest,):

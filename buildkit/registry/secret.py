@@ -15,6 +15,12 @@ class Secret:
         """The text, for the wire only."""
         return self._text
 
+    def hidden_in(self, data: bytes) -> bytes:
+        """What somebody else has said, without this: servers repeat what they were sent in their errors."""
+        for part in _parts(self._text):
+            data = data.replace(part, b"***")
+        return data
+
     def __repr__(self) -> str:
         return "Secret(...)"
 
@@ -31,6 +37,20 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("secrets are not pickled")
+
+
+def _parts(text: str) -> list[bytes]:
+    """All of it, what stands behind the scheme, and the password in a Basic authorization; the longest first."""
+    import binascii
+
+    scheme, _, token = text.rpartition(" ")
+    parts = [text.encode(), token.encode()]
+    if scheme == "Basic":
+        try:
+            parts.append(binascii.a2b_base64(token).partition(b":")[2])
+        except ValueError:
+            pass
+    return [part for part in parts if part]
 
 
 def basic(username: str, password: str) -> Secret:

@@ -142,6 +142,8 @@ class Transport:
             self._answered.add(request.url.host)
             if not request.stream or response.status not in (200, 206):
                 answer.read_all(request.limit)
+            if authorization and answer.status >= 400:
+                answer.body = authorization.hidden_in(answer.body)
         except BaseException:
             self.pool.drop(connection)
             raise

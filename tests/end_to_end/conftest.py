@@ -11,6 +11,7 @@ from buildkit.testing.registry import InProcessRegistry
 from buildkit.testing.repositories import ThrowAwayRepository
 from tests.end_to_end import helpers
 from tests.end_to_end.helpers import Treeship
+from tests.end_to_end.house import FILES, House
 
 
 @pytest.fixture
@@ -42,3 +43,15 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for two platforms, amd64 and arm64: `latest` is an index."""
     return helpers.tiny_base(tmp_path_factory.mktemp("tiny") / "base", "amd64", "arm64")
+
+
+@pytest.fixture
+def house(
+    registry: InProcessRegistry, repository: ThrowAwayRepository, treeship: Treeship, tiny_base: Path
+) -> House:
+    """A registry with a base, a repository with a commit, and the command."""
+    repository.commit(FILES)
+    base = f"docker://{registry.host}/bases/tiny:1"
+    treeship("copy", f"oci:{tiny_base}", base)
+    registry.log.clear()
+    return House(registry, repository, treeship, base)

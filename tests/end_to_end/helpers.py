@@ -60,7 +60,9 @@ class Treeship:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Everything that the process sees."""
-        kept = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(FOREIGN)}
+        kept = {
+            name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(FOREIGN)
+        }
         own = {
             "HOME": str(self.home),
             "XDG_CONFIG_HOME": str(self.home / "config"),
@@ -94,7 +96,9 @@ class Treeship:
             stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SECONDS,
         )  # fmt: skip
         ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
-        assert code is None or ran.code == code, f"{words}\nexit code {ran.code}, not {code}\n{ran.out}\n{ran.err}"
+        assert code is None or ran.code == code, (
+            f"{words}\nexit code {ran.code}, not {code}\n{ran.out}\n{ran.err}"
+        )
         return ran
 
     def build(self, repository: Path | str, *words: str | Path, **options: Any) -> Json:
@@ -117,7 +121,9 @@ def _git(directory: Path, *words: str) -> bytes:
     return subprocess.run(["git", "-C", directory, *words], capture_output=True, check=True).stdout
 
 
-def tiny_base(folder: Path, *architectures: str, files: Mapping[str, bytes] | None = None, tag: str = "latest") -> Path:
+def tiny_base(
+    folder: Path, *architectures: str, files: Mapping[str, bytes] | None = None, tag: str = "latest"
+) -> Path:
     """An OCI layout whose `tag` is a base of one small layer, an index where there are several architectures."""
     systems = []
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,8 @@ def with_model(content: bytes) -> dict[str, bytes | File]:
     """The same commit with a file in Git LFS, which the settings want in the image."""
     return {
         **NUMERIC,
-        "treeship.toml": SETTINGS.replace(b"nobody:nogroup", b"65534:65534") + b'[lfs]\ninclude = ["models/*.bin"]\n',
+        "treeship.toml": SETTINGS.replace(b"nobody:nogroup", b"65534:65534")
+        + b'[lfs]\ninclude = ["models/*.bin"]\n',
         ".gitattributes": b"*.bin filter=lfs diff=lfs merge=lfs -text\n",
         "models/model.bin": pointer(content),
         "models/other.bin.txt": b"no pointer\n",

@@ -73,7 +73,7 @@ def test_the_docker_engine_runs_it_from_there(
 
 
 def honours_the_settings(seen: Json) -> None:
-    """Working directory, imports, path, user and entry point are the commit's; the base's own files are as they were."""
+    """Working directory, imports, path, user and entry point are the commit's; the base's files are as they were."""
     assert seen["said"] == "from the commit"
     assert seen["arguments"] == ["by", "default"]
     assert seen["workdir"] == "/app/work"
@@ -99,7 +99,9 @@ def test_arguments_and_entry_point_can_be_given_as_for_any_image(
 ) -> None:
     ran = podman.podman("run", "--rm", pushed.image(registry), "to", "it")
     assert json.loads(ran.stdout)["arguments"] == ["to", "it"]
-    ran = podman.podman("run", "--rm", "--entrypoint=/bin/cat", pushed.image(registry), "data/a/b/numbers.txt")
+    ran = podman.podman(
+        "run", "--rm", "--entrypoint=/bin/cat", pushed.image(registry), "data/a/b/numbers.txt"
+    )
     assert ran.stdout == "1 2 3\n"
 
 
@@ -107,18 +109,26 @@ def test_a_commit_put_over_the_root_leaves_the_base_whole(
     docker_registry: DockerRegistry, podman: Podman, docker_engine: DockerEngine, base_layout: Path,
     treeship: Treeship, repository: ThrowAwayRepository,
 ) -> None:  # fmt: skip
-    """With the prefix `/`, files land in /bin (a link to usr/bin) and /tmp (1777), and neither is replaced."""
-    repository.commit({
-        "treeship.toml": b'prefix = "/"\nuser = "nobody"\n',
-        "usr/bin/hello": executable(b"#!/bin/sh\nstat -c '%a %F' /tmp /var/tmp /bin /root /var/log\nls /tmp\n"),
-        "tmp/left-here": b"",
-        "var/log/mine": b"",
-    })  # fmt: skip
+    """With the prefix `/`, files land in folders of the base, and none of them is replaced."""
+    program = (
+        b"#!/bin/sh\nstat -c '%a %F' /usr /usr/bin /etc /opt /tmp /bin /lib\nls /etc/mine /usr/bin/env\n"
+    )
+    files: dict[str, bytes | File] = {
+        "treeship.toml": b'prefix = "/"\nuser = "nobody"\nexclude = ["/treeship.toml"]\n',
+        "usr/bin/hello": executable(program),
+        "etc/mine": b"",
+        "opt/mine/own": b"",
+    }
+    repository.commit(files)
     image = f"{docker_registry.host}/engines/root:latest"
     treeship.build(repository.directory, "--base", f"oci:{base_layout}", "--to", image)
     expected = [
-        "1777 directory", "1777 directory", "777 symbolic link", "700 directory", "755 directory", "left-here"
-    ]  # fmt: skip
+        *["755 directory"] * 4,
+        "1777 directory",
+        *["777 symbolic link"] * 2,
+        "/etc/mine",
+        "/usr/bin/env",
+    ]
     for ran in (
         podman.podman("run", "--rm", image, "hello"),
         docker_engine.docker("run", "--rm", "--network=none", image, "hello"),
@@ -143,19 +153,24 @@ def test_skopeo_copies_it_to_a_layout_and_back_with_the_same_digest(
     podman.skopeo("copy", f"oci:{tmp_path}/layout:there", f"docker://{back}")
     for image in (f"oci:{tmp_path}/layout:there", back):
         assert treeship("inspect", image, "--json").json["digest"] == pushed.digest
-    assert podman.skopeo("inspect", "--format={{.Digest}}", f"docker://{back}").stdout.strip() == pushed.digest
+    assert (
+        podman.skopeo("inspect", "--format={{.Digest}}", f"docker://{back}").stdout.strip() == pushed.digest
+    )
 
 
 # Names and contents that tools tend to stumble over: any byte but NUL and slash.
 AWKWARD = st.sampled_from([
-    b"new\nline", b"caf\xe9 \xff\xfe", "naïve ☃ 𝔘".encode(), b"back\\slash", b" ", b"\t", b"-rf", b"a'b\"c", b"\x01\x7f",
-    b"30 path=elsewhere\n", b"#comment", b"*?[x]", b"UPPER", b"upper", b".hidden", b"..more", b"x" * 250, b"name:tag",
+    b"new\nline", b"caf\xe9 \xff\xfe", "naïve ☃ 𝔘".encode(), b"back\\slash", b" ", b"\t", b"-rf", b"a'b\"c",
+    b"\x01\x7f", b"30 path=elsewhere\n", b"#comment", b"*?[x]", b"UPPER", b"upper", b".hidden", b"..more",
+    b"x" * 250, b"name:tag",
 ])  # fmt: skip
 NAMES = AWKWARD | st.binary(min_size=1, max_size=24).map(lambda raw: raw.translate(None, b"\0/")).filter(
     lambda name: name not in (b"", b".", b"..") and b".wh." not in name and not is_git(name)
 )
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(b"/".join)
-TARGETS = st.sampled_from([b"/etc/passwd", b"../../outside", b"missing", b".", b"new\nline", b"\xff", b"a" * 300])
+TARGETS = st.sampled_from(
+    [b"/etc/passwd", b"../../outside", b"missing", b".", b"new\nline", b"\xff", b"a" * 300]
+)
 CONTENTS: st.SearchStrategy[bytes | File] = st.one_of(
     st.just(b""),
     st.binary(max_size=600),

@@ -51,7 +51,8 @@ def test_the_index_says_which_is_which(
     index = stored.manifests[result["digest"]].fields
     assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
     assert {
-        f"{entry['platform']['os']}/{entry['platform']['architecture']}": entry["digest"] for entry in index["manifests"]
+        f"{entry['platform']['os']}/{entry['platform']['architecture']}": entry["digest"]
+        for entry in index["manifests"]
     } == result["platforms"]
     for platform, digest in result["platforms"].items():
         config = json.loads(registry.store.blobs[stored.manifests[digest].fields["config"]["digest"]])
@@ -67,7 +68,9 @@ def test_platforms_may_be_a_setting_of_the_commit_and_of_a_variant(
     repository.commit({**FILES, "treeship.toml": settings})
     base = ["--base", f"oci:{tiny_index}", "--to", f"oci:{tmp_path}/layout:it"]
     assert set(treeship.build(repository.directory, *base)["platforms"]) == {"linux/amd64", "linux/arm64"}
-    assert set(treeship.build(repository.directory, *base, "--variant", "one")["platforms"]) == {"linux/arm64"}
+    assert set(treeship.build(repository.directory, *base, "--variant", "one")["platforms"]) == {
+        "linux/arm64"
+    }
     given = treeship.build(repository.directory, *base, "--platform", "linux/amd64")
     assert set(given["platforms"]) == {"linux/amd64"}
 
@@ -103,7 +106,9 @@ def test_a_base_for_another_machine_needs_nothing_said(
     image = f"{docker_registry.host}/platforms/foreign:it"
     result = treeship.build(repository.directory, "--base", f"oci:{foreign_layout}", "--to", image)
     assert list(result["platforms"]) in (["linux/arm64"], ["linux/arm64/v8"])
-    shown = json.loads(podman.skopeo("inspect", "--config", "--override-arch=arm64", f"docker://{image}").stdout)
+    shown = json.loads(
+        podman.skopeo("inspect", "--config", "--override-arch=arm64", f"docker://{image}").stdout
+    )
     assert shown["architecture"] == "arm64"
     ran = podman.podman("run", "--rm", "--platform=linux/arm64", image)
     assert json.loads(ran.stdout)["machine"] == "aarch64"

@@ -47,7 +47,9 @@ class Team(NamedTuple):
         """What a build printed, and what it asked for."""
         self.log.since()
         where = f"docker://{self.registry.host}/{to}"
-        result = self.treeship.build(self.repository.directory, "--base", base or self.base, "--to", where, *words)
+        result = self.treeship.build(
+            self.repository.directory, "--base", base or self.base, "--to", where, *words
+        )
         return result, self.log.since()
 
     def edit(self, name: str = "package/3/3.py") -> str:
@@ -74,7 +76,11 @@ def verbs(requests: Sequence[Recorded]) -> Counter[str]:
 
 def uploads(requests: Sequence[Recorded]) -> list[Recorded]:
     """The requests that carried blob bytes."""
-    return [entry for entry in requests if entry.verb in ("PUT upload", "PATCH upload", "POST uploads") and entry.body_bytes]
+    return [
+        entry
+        for entry in requests
+        if entry.verb in ("PUT upload", "PATCH upload", "POST uploads") and entry.body_bytes
+    ]
 
 
 def named(requests: Sequence[Recorded]) -> set[str]:
@@ -88,7 +94,9 @@ def mounts(requests: Sequence[Recorded]) -> list[Recorded]:
 
 def configs(team: Team, result: Json, name: str = "team/app") -> set[str]:
     repository = team.registry.store.repository(name)
-    return {repository.manifests[digest].fields["config"]["digest"] for digest in result["platforms"].values()}
+    return {
+        repository.manifests[digest].fields["config"]["digest"] for digest in result["platforms"].values()
+    }
 
 
 def test_the_same_commit_again_takes_four_requests_at_most_and_no_blob_bytes(team: Team) -> None:
@@ -114,7 +122,9 @@ def test_with_the_base_named_by_digest_it_takes_one_request_less(team: Team) -> 
 def test_a_new_commit_with_the_same_tree_sends_only_config_and_manifest(team: Team) -> None:
     team.build()
     before = team.repository.git("rev-parse", "HEAD^{tree}").decode()
-    team.repository.commit_tree(before, team.repository.git("rev-parse", "HEAD").decode(), seconds=1_800_000_000)
+    team.repository.commit_tree(
+        before, team.repository.git("rev-parse", "HEAD").decode(), seconds=1_800_000_000
+    )
     result, requests = team.build()
     assert result["tree"] == before
     assert named(uploads(requests)) == configs(team, result)
@@ -142,17 +152,26 @@ def test_one_changed_file_sends_only_its_layer_config_and_manifest(team: Team, m
     assert named(uploads(requests)) == changed | configs(team, result)
     assert mounts(requests) == []
     assert {layer["digest"] for layer in result["layers"] if layer["action"] == "push"} == changed
-    # No question for what did not change: the parent's manifest has answered it.
-    assert verbs(requests)["HEAD blob"] == len(changed | configs(team, result))
-    assert len([entry for entry in requests if entry.body_bytes]) == len(uploads(requests)) + verbs(requests)["PUT manifest"]
+    if (
+        memory == "with the cache"
+    ):  # No question for what did not change: the parent's manifest has answered it.
+        assert verbs(requests)["HEAD blob"] == len(changed | configs(team, result))
+    assert (
+        len([entry for entry in requests if entry.body_bytes])
+        == len(uploads(requests)) + verbs(requests)["PUT manifest"]
+    )
 
 
 def test_a_base_of_the_same_registry_is_mounted_and_never_downloaded(team: Team) -> None:
     result, requests = team.build()
     base_layers = layers_of(team, result) & team.base_blobs
     assert base_layers
-    assert {entry.path.partition("mount=")[2].partition("&")[0].replace("%3A", ":") for entry in mounts(requests)} == base_layers
-    assert all("from=bases%2Ftiny" in entry.path or "from=bases/tiny" in entry.path for entry in mounts(requests))
+    assert {
+        entry.path.partition("mount=")[2].partition("&")[0].replace("%3A", ":") for entry in mounts(requests)
+    } == base_layers
+    assert all(
+        "from=bases%2Ftiny" in entry.path or "from=bases/tiny" in entry.path for entry in mounts(requests)
+    )
     fetched = {entry.path.rpartition("/")[2] for entry in requests if entry.verb == BLOB}
     assert not fetched & base_layers, "only the base's configs are read"
     assert not named(uploads(requests)) & base_layers
@@ -161,7 +180,11 @@ def test_a_base_of_the_same_registry_is_mounted_and_never_downloaded(team: Team)
 
 def layers_of(team: Team, result: Json, name: str = "team/app") -> set[str]:
     manifests = team.registry.store.repository(name).manifests
-    return {layer["digest"] for digest in result["platforms"].values() for layer in manifests[digest].fields["layers"]}
+    return {
+        layer["digest"]
+        for digest in result["platforms"].values()
+        for layer in manifests[digest].fields["layers"]
+    }
 
 
 def test_a_base_of_the_same_repository_takes_not_even_a_mount(team: Team) -> None:
@@ -206,18 +229,49 @@ def test_a_base_of_another_registry_is_streamed_once(team: Team) -> None:
         assert other.store.incomplete() == []
 
 
+# The encoder, with a mark in a file for each call.
+COUNTING = """\
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+found = PathFinder.find_spec("deflate", [place for place in sys.path if place != {folder!r}])
+__path__ = found.submodule_search_locations
+real = module_from_spec(found)
+found.loader.exec_module(real)
+DeflateError, deflate_decompress = real.DeflateError, real.deflate_decompress
+def deflate_compress(data, level=6):
+    with open({calls!r}, "ab") as file:
+        file.write(b".")
+    return real.deflate_compress(data, level)
+"""
+
+
 def test_several_destinations_take_one_build(team: Team, tmp_path: Path) -> None:
-    """Whatever is made is made once: each blob is compressed, and each base blob streamed, for all of them."""
+    """What is made is made once for all; a base blob is read once for each destination that lacks it."""
+    calls, folder = tmp_path / "calls", tmp_path / "counting"
+    folder.mkdir()
+    (folder / "deflate.py").write_text(COUNTING.format(folder=str(folder), calls=str(calls)))
+    path = f"{folder}:{team.treeship.environment()['PYTHONPATH']}"
+    counting = team._replace(treeship=Treeship(tmp_path / "counting-home", {"PYTHONPATH": path}))
     with InProcessRegistry() as other:
-        words = ["--to", f"docker://{other.host}/a/app:1", "--to", f"docker://{other.host}/a/app:2", "--to", f"oci:{tmp_path}/layout:it"]
-        result, requests = team.build(*words)
-        assert {layer["reason"] for layer in result["layers"]} == {"new"}
-        assert verbs(requests)["GET manifest"] + verbs(requests)["HEAD manifest"] <= 12
-        for where in (f"docker://{other.host}/a/app:1", f"docker://{other.host}/a/app:2", f"oci:{tmp_path}/layout:it"):
-            assert team.treeship("inspect", where, "--json").json["digest"] == result["digest"]
-        tags = other.store.repository("a/app").tags
-        assert set(tags) == {"1", "2", result["commit"]}
-        assert set(tags.values()) == {result["digest"]}
+        places = [
+            f"docker://{other.host}/a/app:1",
+            f"docker://{other.host}/a/app:2",
+            f"oci:{tmp_path}/layout:it",
+        ]
+        counting.build("--no-reuse", to="alone/app:main")
+        alone, _ = calls.read_bytes(), calls.write_bytes(b"")
+        result, requests = counting.build("--no-reuse", *(f"--to={place}" for place in places))
+        assert alone
+        assert calls.read_bytes() == alone, "as much was compressed as for one destination"
+        fetched = Counter(entry.path.rpartition("/")[2] for entry in requests if entry.verb == BLOB)
+        base_layers = layers_of(team, result) & team.base_blobs
+        assert {digest: fetched[digest] for digest in base_layers} == dict.fromkeys(base_layers, 2)
+        for place in places:
+            assert team.treeship("inspect", place, "--json").json["digest"] == result["digest"]
+        assert other.store.repository("a/app").tags == dict.fromkeys(
+            ("1", "2", result["commit"]), result["digest"]
+        )
         assert [entry["tags"] for entry in result["destinations"]] == [
             [result["commit"], "main"], [result["commit"], "1", "2"], ["it"],
         ]  # fmt: skip
@@ -255,7 +309,9 @@ def test_distribution_logs_the_same(
         result = treeship.build(repository.directory, *words)
         made = docker_registry.requests()[before:]
         assert len(made) == result["requests"]
-        return result, Counter(f"{entry.method} {'manifest' if '/manifests/' in entry.path else 'blob'}" for entry in made)
+        return result, Counter(
+            f"{entry.method} {'manifest' if '/manifests/' in entry.path else 'blob'}" for entry in made
+        )
 
     first, requests = build()
     assert requests["GET blob"] == 1, "the base's config"

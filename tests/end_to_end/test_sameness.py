@@ -1,4 +1,4 @@
-"""One commit, one digest: whoever builds it, wherever, with whatever is installed there, and whatever was built before."""
+"""One commit, one digest: whoever builds it, wherever, with whatever is installed there, whatever was built before."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ class Origin(NamedTuple):
     expected: Built
 
 
-def built(treeship: Treeship, origin: Origin, repository: Path | str, *words: str, **options: object) -> Built:
+def built(
+    treeship: Treeship, origin: Origin, repository: Path | str, *words: str, **options: object
+) -> Built:
     """Build it with a cache of its own, into a layout of its own."""
     to = f"oci:{treeship.home}/out:it"
     return of(treeship.build(repository, "--base", f"oci:{origin.base}", "--to", to, *words, **options))
@@ -118,7 +120,13 @@ def test_the_plain_build_is_what_one_would_think(origin: Origin) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [(), ("--bare",), ("--bare", "--filter=blob:none", "--depth=1"), ("--filter=tree:0", "--no-checkout"), ("--depth=1",)],
+    [
+        (),
+        ("--bare",),
+        ("--bare", "--filter=blob:none", "--depth=1"),
+        ("--filter=tree:0", "--no-checkout"),
+        ("--depth=1",),
+    ],
     ids=["full", "bare", "bare-blobless-shallow", "treeless", "shallow"],
 )
 def test_from_any_kind_of_clone(
@@ -133,7 +141,9 @@ def test_from_a_url(origin: Origin, treeship: Treeship, name: str) -> None:
     assert built(treeship, origin, origin.repository.url, named) == origin.expected
 
 
-def test_from_a_linked_work_tree_and_from_a_folder_within(origin: Origin, treeship: Treeship, tmp_path: Path) -> None:
+def test_from_a_linked_work_tree_and_from_a_folder_within(
+    origin: Origin, treeship: Treeship, tmp_path: Path
+) -> None:
     cloned = clone(origin, tmp_path / "clone")
     git(cloned, "worktree", "add", "-q", "--detach", str(tmp_path / "linked"))
     assert built(treeship, origin, tmp_path / "linked") == origin.expected
@@ -143,7 +153,9 @@ def test_from_a_linked_work_tree_and_from_a_folder_within(origin: Origin, treesh
 
 def test_from_a_dirty_work_tree(origin: Origin, treeship: Treeship, tmp_path: Path) -> None:
     """What is changed, staged, removed or untracked there is no part of the commit; neither are its filters."""
-    cloned = clone(origin, tmp_path / "clone", "--config=core.autocrlf=true", "--config=filter.lfs.smudge=false")
+    cloned = clone(
+        origin, tmp_path / "clone", "--config=core.autocrlf=true", "--config=filter.lfs.smudge=false"
+    )
     (cloned / "treeship.toml").write_text("prefix = '/elsewhere'\n")
     (cloned / "src/1/1.py").unlink()
     (cloned / "staged").write_text("staged")
@@ -243,7 +255,10 @@ def test_with_an_encoder_that_gives_other_bytes_the_layers_are_others_too(
 @pytest.mark.parametrize("model", MODELS)
 def test_on_another_cpu(origin: Origin, treeship: Treeship, model: str) -> None:
     cpu_models.install()
-    assert built(treeship, origin, origin.repository.directory, before=[str(QEMU), "-cpu", model]) == origin.expected
+    assert (
+        built(treeship, origin, origin.repository.directory, before=[str(QEMU), "-cpu", model])
+        == origin.expected
+    )
 
 
 def history(random: Random, length: int) -> Iterator[tuple[dict[bytes, bytes | File], bool]]:
@@ -266,7 +281,11 @@ def history(random: Random, length: int) -> Iterator[tuple[dict[bytes, bytes | F
 def _edit(random: Random, files: dict[bytes, bytes | File], number: int) -> None:
     editable = [name for name in sorted(files) if name not in (b"treeship.toml", b".gitattributes")]
     name = random.choice(editable)
-    fresh = b"%s/%d-%d" % (random.choice([b"src/1", b"src/2", b"new/deep/er", b"notes"]), number, random.randrange(1000))
+    fresh = b"%s/%d-%d" % (
+        random.choice([b"src/1", b"src/2", b"new/deep/er", b"notes"]),
+        number,
+        random.randrange(1000),
+    )
     match random.randrange(8):
         case 0 | 1:
             files[name] = b"edited %d\n" % number
@@ -280,7 +299,7 @@ def _edit(random: Random, files: dict[bytes, bytes | File], number: int) -> None
             files[name] = executable(b"#!/bin/sh\necho %d\n" % number)
         case 6:
             files[name] = link(b"target %d" % number)
-        case 7:
+        case _:
             files[fresh + b".ptr"] = POINTER
 
 
@@ -291,7 +310,9 @@ def test_an_incremental_build_has_the_digest_of_a_fresh_one(
     """Over a random history: with a cache, with nothing, and with nothing but the images of earlier commits."""
     kept = Treeship(tmp_path / "kept")
     base = ["--base", f"oci:{tiny_base}"]
-    incremental, fresh, hinted = (f"docker://{registry.host}/{name}/app" for name in ("incremental", "fresh", "hinted"))
+    incremental, fresh, hinted = (
+        f"docker://{registry.host}/{name}/app" for name in ("incremental", "fresh", "hinted")
+    )
     reasons: dict[str, set[str]] = {"cache": set(), "fresh": set(), "hints": set()}
     for number, commit in enumerate(_commit_all(repository, Random(seed), 20)):
         alone = Treeship(tmp_path / f"alone-{number}")
@@ -309,8 +330,6 @@ def test_an_incremental_build_has_the_digest_of_a_fresh_one(
         "hints": {"new", "changed", "ancestor"},
     }
     assert registry.store.incomplete() == []
-
-
 
 
 def _commit_all(repository: ThrowAwayRepository, random: Random, length: int) -> Sequence[str]:

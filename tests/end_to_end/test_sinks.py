@@ -28,9 +28,9 @@ MODEL = Random(3).randbytes(300_000)
 
 
 class Placed(NamedTuple):
-    """A commit with an LFS file, built as an index to a registry and a layout, and alone for each platform to all four."""
+    """A commit with an LFS file: as an index in a registry and a layout, and alone for each platform in all four."""
 
-    index: Json
+    both: Json
     alone: Mapping[str, Json]
     folder: Path
     host: str
@@ -74,10 +74,10 @@ def placed(
     stored.write_bytes(MODEL)
     treeship = Treeship(folder / "home", docker_engine.env)
     base = ["--base", f"oci:{multi_layout}"]
-    both = [f"--platform={platform}" for platform in PLATFORMS]
+    each = [f"--platform={platform}" for platform in PLATFORMS]
     found = Placed({}, {}, folder, docker_registry.host)
     to = ["--to", f"{docker_registry.host}/sinks/index:it", "--to", f"oci:{folder}/layout:index"]
-    index = treeship.build(repository.directory, *base, *both, *to)
+    both = treeship.build(repository.directory, *base, *each, *to)
     alone = {}
     for platform in PLATFORMS:
         places = [
@@ -87,7 +87,7 @@ def placed(
         alone[platform] = treeship.build(
             repository.directory, *base, f"--platform={platform}", *(f"--to={place}" for place in places)
         )
-    return found._replace(index=index, alone=alone)
+    return found._replace(both=both, alone=alone)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -96,7 +96,7 @@ def test_the_four_sinks_and_the_index_have_the_same_config(
 ) -> None:
     digest = placed.alone[platform]["digest"]
     config = placed.document(digest)["config"]["digest"]
-    assert placed.index["platforms"][platform] == digest, "the index holds the very image"
+    assert placed.both["platforms"][platform] == digest, "the index holds the very image"
     raw = podman.skopeo("inspect", "--raw", f"docker://{placed.registry(platform)}").stdout
     assert json.loads(raw)["config"]["digest"] == config
     with tarfile.open(placed.archive(platform)) as tar:
