@@ -8,6 +8,7 @@ commit than size classes or hashes of folders did (docs/decisions.md, benchmarks
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
@@ -33,6 +34,7 @@ _BULK_SUFFIXES = frozenset(
 )
 _BULK_ENDINGS = (b".min.js", b".min.css", b"-bundle.js", b".bundle.js", b"_pb2.py", b"_pb2.pyi", b"_pb2_grpc.py",
                  b".pb.go", b".pb.gw.go")  # fmt: skip
+_SUFFIXES_OF_ENDINGS = frozenset(ending.rpartition(b".")[2] for ending in _BULK_ENDINGS)
 _BULK_FOLDERS = frozenset({b"vendor", b"_vendor", b"vendored", b"_vendored", b"third_party", b"node_modules"})
 
 
@@ -49,9 +51,7 @@ class Scheme(NamedTuple):
 
     def slot(self, entry: Entry) -> str:
         """The name of the layer that an entry belongs to."""
-        if entry.oid.startswith("lfs:"):
-            return self._name("lfs", entry.path)
-        return self._name("bulk" if is_bulk(entry.path) else "light", entry.path)
+        return self._name(_kind(entry), entry.path)
 
     def homes(self, path: bytes) -> tuple[str, str]:
         """The layers that a path can be in, whatever it holds."""
@@ -59,10 +59,12 @@ class Scheme(NamedTuple):
 
     def groups(self, entries: Iterable[Entry]) -> dict[str, list[Entry]]:
         """The entries by layer, in the order given."""
-        groups: dict[str, list[Entry]] = {}
+        groups: dict[tuple[str, int], list[Entry]] = {}
+        widths = {kind: width // self.fold for kind, width in _WIDTHS.items()}
         for entry in entries:
-            groups.setdefault(self.slot(entry), []).append(entry)
-        return groups
+            kind = _kind(entry)
+            groups.setdefault((kind, crc32(entry.path) % widths[kind]), []).append(entry)
+        return {f"{kind}-{number:02d}": group for (kind, number), group in groups.items()}
 
     def _name(self, kind: str, path: bytes) -> str:
         return f"{kind}-{crc32(path) % (_WIDTHS[kind] // self.fold):02d}"
@@ -72,9 +74,22 @@ def is_bulk(path: bytes) -> bool:
     """Whether the name speaks of data, media, archives, weights, or of generated or vendored code."""
     folder, _, name = path.lower().rpartition(b"/")
     stem, _, suffix = name.rpartition(b".")
-    if stem and (suffix in _BULK_SUFFIXES or name.endswith(_BULK_ENDINGS)):
+    if stem and (
+        suffix in _BULK_SUFFIXES or (suffix in _SUFFIXES_OF_ENDINGS and name.endswith(_BULK_ENDINGS))
+    ):
         return True
+    return _is_bulk_folder(folder)
+
+
+@lru_cache(1 << 16)
+def _is_bulk_folder(folder: bytes) -> bool:
     return not _BULK_FOLDERS.isdisjoint(folder.split(b"/"))
+
+
+def _kind(entry: Entry) -> str:
+    if entry.oid.startswith("lfs:"):
+        return "lfs"
+    return "bulk" if is_bulk(entry.path) else "light"
 
 
 def order(name: str) -> tuple[int, str]:

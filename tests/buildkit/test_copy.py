@@ -264,9 +264,7 @@ def test_a_description_of_an_index() -> None:
 def test_a_description_of_what_is_broken() -> None:
     with pytest.raises(CorruptContent):
         inspect.describe("x", AMD.target, [ImageConfig(ARM.blobs[ARM.manifest.config.digest])])
-    bare = Manifest.build(
-        AMD.manifest.config, AMD.manifest.layers, {BASE_NAME: "b", BASE_DIGEST: "d"}
-    )
+    bare = Manifest.build(AMD.manifest.config, AMD.manifest.layers, {BASE_NAME: "b", BASE_DIGEST: "d"})
     found = inspect.describe("x", bare)
     assert (found["platforms"], found["layers"][0]["diff_id"], found["base"]) == (
         [],

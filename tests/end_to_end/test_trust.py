@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from buildkit.cache import Cache
 from buildkit.testing.repositories import ThrowAwayRepository
 from tests.end_to_end import helpers
 from tests.end_to_end.helpers import Json, edited
@@ -274,9 +276,17 @@ def test_check_is_different_when_a_base_layer_or_the_config_was_exchanged(house:
 
 
 def test_check_trusts_no_memory(house: House) -> None:
-    """The cache that has just built the image is not asked, be it full of lies."""
-    house.build()
-    for entry in (house.treeship.cache / "v1").rglob("*"):
-        if entry.is_file():
-            entry.write_bytes(b"lies")
-    assert house.check("team/app:main", "--base", house.base)["verdict"] == "equal"
+    """A build believes the cache of its own user, be it full of lies; `check` never asks it."""
+    honest = house.build()
+    evil = house.registry.store.add_blob("team/app", b"evil")
+    cache = Cache(house.treeship.cache)
+    key = honest["layers"][0]["key"].removeprefix("sha256:")
+    cache.put("layers", key, f"{evil} {honest['layers'][0]['diff_id']} 4".encode())
+    shutil.rmtree(house.treeship.cache / "v1" / "snapshots")
+    assert house.check("team/app:main")["verdict"] == "equal"
+    lied = house.build("--retag")
+    assert lied["layers"][0]["digest"] == evil
+    said = house.check("team/app:main", code=REFUSED)
+    assert [each["what"] for each in said["differences"] if each["found"] == evil] == [
+        f"layer {honest['layers'][0]['name']}"
+    ]
