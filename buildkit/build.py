@@ -131,10 +131,11 @@ def open_destinations(bench: Bench, plan: Design, wanted: Sequence[Destination])
     return [Opened(destination, open_sink(destination.reference, bench.registries)) for destination in wanted]
 
 
-def eager(plan: Design, opened: Sequence[Opened], places: Places) -> Offer | None:
-    """Where layers may be sent as soon as they are made: to a single registry in which the commit has no tag yet.
+def eager(plan: Design, opened: Sequence[Opened]) -> Offer | None:
+    """Where layers may be sent as soon as they are made: to a single registry that knows nothing of this image.
 
-    Elsewhere a build may still be refused, and then nothing must have been sent. For a few layers it is not worth it.
+    Elsewhere a build may still be refused, and then nothing must have been sent; and what is there need not be asked
+    for layer by layer. For a few layers it is not worth it.
     """
     unknown = sum(1 for layer in plan.layers if layer.slot.written is None)
     if len(opened) != 1 or unknown <= _FEW:
@@ -142,8 +143,8 @@ def eager(plan: Design, opened: Sequence[Opened], places: Places) -> Offer | Non
     destination, sink = opened[0]
     if not isinstance(sink, EagerSink):
         return None
-    free = places.retag or not destination.guarded or sink.lookup(destination.guarded) is None
-    return sink.offer if free else None
+    known = look(destination, sink, None, _likely(plan))
+    return None if known.tags or known.present else sink.offer
 
 
 def make(bench: Bench, plan: Design, spool: Spool, offer: Offer | None = None) -> Product:
@@ -296,16 +297,19 @@ def _blobs(
     return tuple({blob.digest: blob for blob in blobs}.values())
 
 
+def _likely(plan: Design) -> list[str]:
+    """Tags of images that may hold most of the layers."""
+    suffix = f"-{plan.holds.selected}" if plan.holds.selected else ""
+    return [parent + suffix for parent in plan.commit.parents[:1]]
+
+
 def _standings(
     product: Product, opened: Sequence[Opened], places: Places
 ) -> list[tuple[Destination, Sink, Standing]]:
     """What every destination has; Refused before any of them is touched."""
-    plan = product.design
-    suffix = f"-{plan.holds.selected}" if plan.holds.selected else ""
-    likely = [parent + suffix for parent in plan.commit.parents[:1]]
     standings = []
     for destination, sink in opened:
-        standing = look(destination, sink, product.digest, likely)
+        standing = look(destination, sink, product.digest, _likely(product.design))
         if not places.retag:
             refuse_moved_tag(destination, standing, product.digest)
         standings.append((destination, sink, standing))

@@ -86,7 +86,7 @@ class Standing(NamedTuple):
     present: frozenset[Digest]
 
 
-def look(destination: Destination, sink: Sink, target: Digest, ancestors: Sequence[str]) -> Standing:
+def look(destination: Destination, sink: Sink, target: Digest | None, ancestors: Sequence[str]) -> Standing:
     """Ask a destination what it has; where the commit's own tag is right already, nothing more is asked.
 
     The manifests found there prove that the blobs they name are there too. `ancestors` are tags to look for when

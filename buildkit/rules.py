@@ -65,6 +65,7 @@ def rules_of(repository: Repository, holds: Holds, attributes: AttributeFiles) -
         drop_pointers=holds.lfs_pointers == "drop",
         skip_submodules=holds.submodules == "skip",
         case_collisions=holds.case_collisions == "refuse",
+        prefix=holds.prefix,
     )
 
 

@@ -41,6 +41,7 @@ class Rules(NamedTuple):
     drop_pointers: bool
     skip_submodules: bool
     case_collisions: bool
+    prefix: str = "/app"
 
     def candidates(self, entries: Iterable[Entry]) -> list[Entry]:
         """The files that may be LFS pointers: those that attributes or `lfs.include` name."""
@@ -55,7 +56,7 @@ class Rules(NamedTuple):
         kept = [entry for entry in entries if self.keep(entry.path)] if self.keep else entries
         if any(entry.mode == tree.SUBMODULE for entry in kept):
             kept = [entry for entry in kept if not self._is_submodule(entry)]
-        refuse_unshippable(kept, case_collisions=self.case_collisions)
+        refuse_unshippable(kept, self.prefix, case_collisions=self.case_collisions)
         return kept
 
     def apply(self, entries: list[Entry], pointers: Mapping[bytes, PointerFile]) -> Selected:

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             found.bench, found.commit, holds, places.reuse_from if places.reuse_enabled else ()
         )
         opened = build.open_destinations(found.bench, plan, wanted)
-        product = build.make(found.bench, plan, spool, build.eager(plan, opened, places))
+        product = build.make(found.bench, plan, spool, build.eager(plan, opened))
         delivered = build.deliver(product, opened, places)
         build.remember(found.bench, product)
     report.show(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from buildkit import human
-from buildkit.build import Delivery, Product
+from buildkit.build import Delivery, Design, Product
+from buildkit.config.patterns import select
 from buildkit.endpoints import Action, Traffic
 from buildkit.git import tree
 from buildkit.image.digest import Digest
@@ -26,10 +27,7 @@ def of(product: Product, delivered: Sequence[Delivery], traffic: Traffic, second
         "base": {"reference": str(base.reference), "digest": base.digest},
         "platforms": {str(image.base.platform): image.manifest.digest for image in product.images},
         "layers": _layers(product, delivered),
-        "lfs_pointers": [
-            {"path": tree.show(pointer.path), "oid": pointer.oid, "size": pointer.size}
-            for pointer in design.layering.snapshot.pointers
-        ],
+        "lfs_pointers": _pointers(design),
         "destinations": [
             {"reference": str(delivery.destination.reference), "tags": list(delivery.destination.tags)}
             for delivery in delivered
@@ -49,7 +47,10 @@ def show(console: Console, result: Mapping[str, Any], *, json: bool, explain: bo
         return
     _show_layers(console, result["layers"], everything=explain)
     for pointer in result["lfs_pointers"]:
-        console.print(f"LFS pointer  {pointer['path']}  {human.size(pointer['size'])}")
+        shipped = {"content": "content included", "nothing": "left out"}.get(
+            pointer["ships"], "kept as a pointer"
+        )
+        console.print(f"LFS pointer  {pointer['path']}  {human.size(pointer['size'])}  {shipped}")
     verb = "would push" if explain else "pushed"
     console.print(
         f"{verb} {human.size(result['bytes_pushed'])}, mounted {human.size(result['bytes_mounted'])}, "
@@ -81,6 +82,22 @@ def _show_layers(console: Console, layers: Sequence[Mapping[str, Any]], *, every
     if len(shown) < len(layers):
         size = sum(layer["size"] for layer in layers if layer not in shown)
         console.print(f"{len(layers) - len(shown)} layers unchanged, {human.size(size)}")
+
+
+def _pointers(design: Design) -> list[dict[str, Any]]:
+    """The LFS pointers of the tree, and what of each the image has."""
+    holds = design.holds
+    included = select(holds.lfs_include, ()) if holds.lfs_include else None
+    otherwise = "nothing" if holds.lfs_pointers == "drop" else "pointer"
+    return [
+        {
+            "path": tree.show(pointer.path),
+            "oid": pointer.oid,
+            "size": pointer.size,
+            "ships": "content" if included and included(pointer.path) else otherwise,
+        }
+        for pointer in design.layering.snapshot.pointers
+    ]
 
 
 def _layers(product: Product, delivered: Sequence[Delivery]) -> list[dict[str, Any]]:

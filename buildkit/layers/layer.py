@@ -1,9 +1,7 @@
 """A layer's bytes: entries → tar → gzip members → digests, in one pass, in bounded memory.
 
 Every folder of the commit's tree belongs to the image, so each layer states the folders above its own files
-(equal in all layers). Folders that belong to the base do not: nothing above the prefix is stated, and where the
-prefix itself lets files into the system's folders (`/`, `/usr`), those are left alone, since stating `/tmp`
-would take its sticky bit, and stating `/lib` would replace the link of a merged /usr.
+(equal in all layers). Those above the prefix do not, and those of the system are a matter of their own (`system.py`).
 """
 
 from __future__ import annotations
@@ -15,20 +13,12 @@ from buildkit.errors import InvalidInput
 from buildkit.git import tree
 from buildkit.git.tree import Entry
 from buildkit.image.digest import Digest
-from buildkit.layers import groups, tar
+from buildkit.layers import groups, system, tar
 from buildkit.layers.groups import Kept
 from buildkit.layers.members import MemberWriter
 
 # Linux: a longer target cannot be followed.
 _LONGEST_TARGET = 4095
-
-_SYSTEM = frozenset(
-    b"""bin boot dev etc home lib lib32 lib64 libx32 lost+found media mnt opt proc root run sbin srv sys tmp usr var
-    etc/opt usr/bin usr/games usr/include usr/lib usr/lib32 usr/lib64 usr/libexec usr/libx32 usr/local usr/sbin
-    usr/share usr/src usr/local/bin usr/local/etc usr/local/games usr/local/include usr/local/lib usr/local/man
-    usr/local/sbin usr/local/share usr/local/src var/cache var/lib var/local var/lock var/log var/mail var/opt
-    var/run var/spool var/tmp""".split()
-)
 
 
 class Content(NamedTuple):
@@ -82,8 +72,8 @@ def _write(
     keep: dict[bytes, tuple[bytes, ...]] | None,
 ) -> None:
     """Folders, then the groups, then the end, each in members of its own."""
-    for folder in folders(entries, prefix):
-        writer.add(tar.header(folder + b"/", tar.FOLDER, mode=0o755))
+    for folder, mode in folders(entries, prefix).items():
+        writer.add(tar.header(folder + b"/", tar.FOLDER, mode=mode))
     writer.cut()
     split = groups.split(entries)
     unread = contents([entry for group in split if group.key not in known for entry in group.entries])
@@ -106,10 +96,16 @@ def _write(
         keep.update({key: tuple(members) for key, members in collected.items()})
 
 
-def refuse_unshippable(entries: Iterable[Entry], *, case_collisions: bool) -> None:
-    """InvalidInput for what no layer can hold: whiteout names, and on request names that differ in case alone."""
+def refuse_unshippable(entries: Sequence[Entry], prefix: str, *, case_collisions: bool) -> None:
+    """InvalidInput for what no layer can hold: whiteout names, what would hide parts of the base, and on request
+    names that differ in case alone."""
     folded: dict[bytes, bytes] = {}
+    above = prefix.strip("/").encode()
+    if above and entries:
+        system.refuse_within_system(above)
     for path, _, _ in entries:
+        if not above:
+            system.refuse_within_system(path)
         if b".wh." in path and any(name.startswith(b".wh.") for name in path.split(b"/")):
             raise InvalidInput(
                 f"{tree.show(path)} cannot be shipped: in a layer, a name with '.wh.' in front deletes a file",
@@ -132,15 +128,20 @@ def _refuse_collision(path: bytes, folded: dict[bytes, bytes]) -> None:
         path = path.rpartition(b"/")[0]
 
 
-def folders(entries: Iterable[Entry], prefix: bytes) -> list[bytes]:
-    """The folders that a layer with these entries states, outermost first."""
-    stated: set[bytes] = set()
+def folders(entries: Iterable[Entry], prefix: bytes) -> dict[bytes, int]:
+    """The folders that a layer with these entries states, and their modes, outermost first."""
+    seen: set[bytes] = set()
     for entry in entries:
         folder = _path(entry, prefix).rpartition(b"/")[0]
-        while folder and folder not in stated and len(folder) >= len(prefix):
-            stated.add(folder)
+        while folder and folder not in seen:
+            seen.add(folder)
             folder = folder.rpartition(b"/")[0]
-    return sorted(stated - _SYSTEM)
+    ours = (folder for folder in seen if folder in system.MODES or _is_ours(folder, prefix))
+    return {folder: system.MODES.get(folder, 0o755) for folder in sorted(ours)}
+
+
+def _is_ours(folder: bytes, prefix: bytes) -> bool:
+    return len(folder) >= len(prefix) and folder not in system.FOLDERS
 
 
 def _file(entry: Entry, content: Content, prefix: bytes) -> Iterator[bytes]:

@@ -89,15 +89,15 @@ def test_a_hostile_layout_is_no_base(
     )
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in LAYOUTS if "manifest" not in name and "digest" not in name]
-)
+# Entries of kinds that nobody here knows are kept as they are, and blobs are not looked into.
+TARGETS = [name for name in LAYOUTS if not {"manifest", "digest", "numbers"} & set(name.split())]
+
+
+@pytest.mark.parametrize("name", TARGETS)
 def test_a_hostile_layout_is_no_target(
     name: str, treeship: Treeship, made: ThrowAwayRepository, tiny_base: Path, tmp_path: Path
 ) -> None:
     """Nothing is written through a link, and what was there stays as it was."""
-    if name == "an index of numbers":
-        pytest.skip("entries of kinds that nobody here knows are kept as they are")
     layout = tmp_path / "layout"
     subprocess.run(["cp", "-r", tiny_base, layout], check=True)
     LAYOUTS[name](layout)

@@ -78,8 +78,10 @@ def _damage_pack(repository: ThrowAwayRepository, _oid: str) -> None:
     pack.write_bytes(data)
 
 
-@pytest.mark.parametrize("kind", ["loose", "packed"])
-@pytest.mark.parametrize("object_", ["blob", "tree", "commit"])
+# One pack holds all three, and is damaged where the blob is.
+@pytest.mark.parametrize(
+    ("kind", "object_"), [("loose", "blob"), ("loose", "tree"), ("loose", "commit"), ("packed", "blob")]
+)
 def test_a_corrupt_object_is_named_and_nothing_is_built_of_it(
     kind: str, object_: str, treeship: Treeship, repository: ThrowAwayRepository
 ) -> None:
@@ -90,8 +92,6 @@ def test_a_corrupt_object_is_named_and_nothing_is_built_of_it(
     commit = repository.commit_tree(tree)
     damage = _damage_loose if kind == "loose" else _damage_pack
     damage(repository, {"blob": blob, "tree": tree, "commit": commit}[object_])
-    if kind == "packed" and object_ != "blob":
-        pytest.skip("one pack holds all three, and is damaged where the blob is")
     ran = treeship("build", "--repo", repository.directory, "--json", code=None)
     complains(ran, 2, "git fsck")
     assert not (treeship.home / ".treeship" / "oci" / "index.json").exists()

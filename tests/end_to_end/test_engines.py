@@ -110,21 +110,24 @@ def test_a_commit_put_over_the_root_leaves_the_base_whole(
     treeship: Treeship, repository: ThrowAwayRepository,
 ) -> None:  # fmt: skip
     """With the prefix `/`, files land in folders of the base, and none of them is replaced."""
-    program = (
-        b"#!/bin/sh\nstat -c '%a %F' /usr /usr/bin /etc /opt /tmp /bin /lib\nls /etc/mine /usr/bin/env\n"
-    )
+    program = b"#!/bin/sh\nstat -c '%a %F' /usr /usr/bin /etc /opt /tmp /var/tmp /run/lock /root /bin /lib\nls /etc/mine /usr/bin/env\n"
     files: dict[str, bytes | File] = {
         "treeship.toml": b'prefix = "/"\nuser = "nobody"\nexclude = ["/treeship.toml"]\n',
         "usr/bin/hello": executable(program),
         "etc/mine": b"",
         "opt/mine/own": b"",
+        "tmp/mine": b"",
+        "var/tmp/mine": b"",
+        "run/lock/mine": b"",
+        "root/mine": b"",
     }
     repository.commit(files)
     image = f"{docker_registry.host}/engines/root:latest"
     treeship.build(repository.directory, "--base", f"oci:{base_layout}", "--to", image)
     expected = [
         *["755 directory"] * 4,
-        "1777 directory",
+        *["1777 directory"] * 3,
+        "700 directory",
         *["777 symbolic link"] * 2,
         "/etc/mine",
         "/usr/bin/env",

@@ -101,6 +101,7 @@ def killed(treeship: Treeship, killer: Killer, *words: str | Path) -> int:
     return killer.victim.returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
 def test_a_push_killed_at_any_request_leaves_no_incomplete_tag_and_the_next_finishes(
     moment: str, treeship: Treeship, made: ThrowAwayRepository, tiny_base: Path
@@ -198,6 +199,7 @@ def proxy_to(host: str) -> Iterator[Proxy]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_push_to_docker_registry_killed_at_any_piece_leaves_no_incomplete_tag(
     treeship: Treeship, made: ThrowAwayRepository, tiny_base: Path, docker_registry: DockerRegistry
 ) -> None:
@@ -364,6 +366,7 @@ def leftovers(folder: Path) -> list[str]:
 POINTS = 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_a_layout_write_killed_at_any_moment_is_never_half_visible(
     seed: int, treeship: Treeship, repository: ThrowAwayRepository, tiny_base: Path, podman: Podman
@@ -402,6 +405,7 @@ def test_a_layout_write_killed_at_any_moment_is_never_half_visible(
     assert tags == {f"t{number}" for number in range(POINTS + 2)}
 
 
+@pytest.mark.slow
 def test_a_layout_write_killed_at_every_call_of_a_first_build(
     treeship: Treeship, repository: ThrowAwayRepository, tiny_base: Path
 ) -> None:

@@ -71,8 +71,18 @@ def test_without_a_word_pointers_stay_pointers_and_are_listed(
     result = treeship.build(repository.directory, *words)
     assert held(layout, result) == {f"app/{name}": content for name, content in FILES.items()}
     assert result["lfs_pointers"] == [
-        {"path": "data/d.csv", "oid": hashlib.sha256(DATA).hexdigest(), "size": len(DATA)},
-        {"path": "models/a.bin", "oid": hashlib.sha256(MODEL).hexdigest(), "size": len(MODEL)},
+        {
+            "path": "data/d.csv",
+            "oid": hashlib.sha256(DATA).hexdigest(),
+            "size": len(DATA),
+            "ships": "pointer",
+        },
+        {
+            "path": "models/a.bin",
+            "oid": hashlib.sha256(MODEL).hexdigest(),
+            "size": len(MODEL),
+            "ships": "pointer",
+        },
     ]
     table = treeship("build", "--repo", repository.directory, *words).out
     assert "LFS pointer  models/a.bin  3.0 MB" in table

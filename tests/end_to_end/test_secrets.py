@@ -236,6 +236,7 @@ LOGINS: dict[str, tuple[Mode, Callable[[Cage, str], None]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login", LOGINS)
 def test_a_registry_s_password_is_heard_nowhere(
     login: str, cage: Cage, made: ThrowAwayRepository, tiny_base: Path

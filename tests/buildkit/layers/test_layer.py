@@ -57,13 +57,41 @@ def test_nothing_above_the_prefix_is_stated(prefix: str) -> None:
 @pytest.mark.parametrize(
     ("prefix", "path"),
     [
-        ("/", b"tmp/x"), ("/", b"lib/x"), ("/", b"usr/lib/x"), ("/", b"etc/x"), ("/", b"var/lib/x"), ("/", b"root/x"),
-        ("/", b"usr/local/bin/x"), ("/", b"home/x"), ("/usr", b"lib/x"), ("/usr/local", b"bin/x"), ("/etc", b"x"),
-        ("/tmp", b"x"), ("/var", b"tmp/x"), ("/opt", b"x"),
+        ("/", b"usr/lib/x"), ("/", b"etc/x"), ("/", b"var/lib/x"), ("/", b"usr/local/bin/x"), ("/", b"home/x"),
+        ("/usr", b"lib/x"), ("/usr/local", b"bin/x"), ("/etc", b"x"), ("/opt", b"x"),
     ],
 )  # fmt: skip
 def test_folders_of_the_system_are_left_as_the_base_has_them(prefix: str, path: bytes) -> None:
     assert stated({path: b"1"}, prefix) == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "folder", "mode"),
+    [
+        ("/", b"tmp/x", b"tmp", 0o1777), ("/tmp/app", b"x", b"tmp", 0o1777), ("/var", b"tmp/x", b"var/tmp", 0o1777),
+        ("/", b"run/lock/x", b"run/lock", 0o1777), ("/root/app", b"x", b"root", 0o700), ("/", b"root/x", b"root", 0o700),
+    ],
+)  # fmt: skip
+def test_folders_whose_mode_is_another_one_everywhere_keep_it(
+    prefix: str, path: bytes, folder: bytes, mode: int
+) -> None:
+    """Engines on overlayfs would make them anew, as 0755."""
+    _, raw = layer({path: b"1"}, prefix)
+    found = dict(members(gzip.decompress(raw)))
+    assert found[folder].mode == mode
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path"),
+    [
+        ("/", b"lib/x"), ("/", b"bin"), ("/", b"sbin/a/b"), ("/", b"var/run/x"), ("/", b"var/mail/x"), ("/lib/app", b"x"),
+        ("/var/lock", b"x"),
+    ],
+)  # fmt: skip
+def test_what_would_hide_a_link_or_a_folder_of_the_base_is_refused(prefix: str, path: bytes) -> None:
+    with pytest.raises(InvalidInput, match="would hide the base's own"):
+        refuse_unshippable(entries_of({path: b"1"}), prefix, case_collisions=False)
+    refuse_unshippable(entries_of({path: b"1"}), "/app", case_collisions=False)
 
 
 def test_folders_of_the_commit_between_those_of_the_system_are_stated() -> None:
@@ -140,13 +168,13 @@ def test_a_link_of_the_longest_target_is_kept() -> None:
 @pytest.mark.parametrize("path", [b".wh.x", b"a/.wh.x", b".wh..wh..opq", b"a/.wh.d/x", b".wh."])
 def test_whiteout_names_are_refused(path: bytes) -> None:
     with pytest.raises(InvalidInput, match="deletes a file") as caught:
-        refuse_unshippable(entries_of({b"ok": b"", path: b""}), case_collisions=False)
+        refuse_unshippable(entries_of({b"ok": b"", path: b""}), "/app", case_collisions=False)
     assert "exclude" in caught.value.remedy
 
 
 @pytest.mark.parametrize("path", [b"x.wh.y", b"a.wh./b", b".wh", b".WH.x"])
 def test_names_that_only_resemble_whiteouts_are_fine(path: bytes) -> None:
-    refuse_unshippable(entries_of({path: b""}), case_collisions=True)
+    refuse_unshippable(entries_of({path: b""}), "/app", case_collisions=True)
 
 
 @pytest.mark.parametrize(
@@ -162,14 +190,14 @@ def test_names_that_only_resemble_whiteouts_are_fine(path: bytes) -> None:
 )
 def test_names_that_differ_in_case_alone_are_refused_on_request(one: bytes, two: bytes) -> None:
     files: dict[bytes, bytes | File] = {one: b"", two: b""}
-    refuse_unshippable(entries_of(files), case_collisions=False)
+    refuse_unshippable(entries_of(files), "/app", case_collisions=False)
     with pytest.raises(InvalidInput, match="letter case alone"):
-        refuse_unshippable(entries_of(files), case_collisions=True)
+        refuse_unshippable(entries_of(files), "/app", case_collisions=True)
 
 
 def test_bytes_that_are_no_text_collide_with_nothing() -> None:
     refuse_unshippable(
-        entries_of({b"\xff/a": b"", b"\xfe/a": b"", b"d/a": b"", b"d/b": b""}), case_collisions=True
+        entries_of({b"\xff/a": b"", b"\xfe/a": b"", b"d/a": b"", b"d/b": b""}), "/app", case_collisions=True
     )
 
 
