@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from buildkit import human
 from buildkit.build import Delivery, Design, Product
-from buildkit.config.patterns import select
 from buildkit.endpoints import Action, Traffic
 from buildkit.git import tree
 from buildkit.image.digest import Digest
@@ -87,7 +86,11 @@ def _show_layers(console: Console, layers: Sequence[Mapping[str, Any]], *, every
 def _pointers(design: Design) -> list[dict[str, Any]]:
     """The LFS pointers of the tree, and what of each the image has."""
     holds = design.holds
-    included = select(holds.lfs_include, ()) if holds.lfs_include else None
+    included: Callable[[bytes], bool] | None = None
+    if holds.lfs_include:
+        from buildkit.config.patterns import select
+
+        included = select(holds.lfs_include, ())
     otherwise = "nothing" if holds.lfs_pointers == "drop" else "pointer"
     return [
         {

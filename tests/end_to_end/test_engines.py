@@ -110,7 +110,8 @@ def test_a_commit_put_over_the_root_leaves_the_base_whole(
     treeship: Treeship, repository: ThrowAwayRepository,
 ) -> None:  # fmt: skip
     """With the prefix `/`, files land in folders of the base, and none of them is replaced."""
-    program = b"#!/bin/sh\nstat -c '%a %F' /usr /usr/bin /etc /opt /tmp /var/tmp /run/lock /root /bin /lib\nls /etc/mine /usr/bin/env\n"
+    folders = b"/usr /usr/bin /etc /opt /tmp /var/tmp /run/lock /root /bin /lib"
+    program = b"#!/bin/sh\nstat -c '%%a %%F' %s\nls /etc/mine /usr/bin/env\n" % folders
     files: dict[str, bytes | File] = {
         "treeship.toml": b'prefix = "/"\nuser = "nobody"\nexclude = ["/treeship.toml"]\n',
         "usr/bin/hello": executable(program),

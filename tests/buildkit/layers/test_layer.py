@@ -69,7 +69,8 @@ def test_folders_of_the_system_are_left_as_the_base_has_them(prefix: str, path: 
     ("prefix", "path", "folder", "mode"),
     [
         ("/", b"tmp/x", b"tmp", 0o1777), ("/tmp/app", b"x", b"tmp", 0o1777), ("/var", b"tmp/x", b"var/tmp", 0o1777),
-        ("/", b"run/lock/x", b"run/lock", 0o1777), ("/root/app", b"x", b"root", 0o700), ("/", b"root/x", b"root", 0o700),
+        ("/", b"run/lock/x", b"run/lock", 0o1777),
+        ("/root/app", b"x", b"root", 0o700), ("/", b"root/x", b"root", 0o700),
     ],
 )  # fmt: skip
 def test_folders_whose_mode_is_another_one_everywhere_keep_it(
@@ -84,7 +85,8 @@ def test_folders_whose_mode_is_another_one_everywhere_keep_it(
 @pytest.mark.parametrize(
     ("prefix", "path"),
     [
-        ("/", b"lib/x"), ("/", b"bin"), ("/", b"sbin/a/b"), ("/", b"var/run/x"), ("/", b"var/mail/x"), ("/lib/app", b"x"),
+        ("/", b"lib/x"), ("/", b"bin"), ("/", b"sbin/a/b"), ("/", b"var/run/x"),
+        ("/", b"var/mail/x"), ("/lib/app", b"x"),
         ("/var/lock", b"x"),
     ],
 )  # fmt: skip
