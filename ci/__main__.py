@@ -5,11 +5,13 @@ Only the module of the verb that is used is imported: `treeship --help` imports 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from buildkit.commands import VERBS as BUILD_VERBS
 from buildkit.commands import Verb
@@ -23,6 +25,17 @@ VERBS = (*BUILD_VERBS, *DELIVERY_VERBS)
 _USAGE = 2
 _BUG = 70
 _INTERRUPTED = 130
+
+
+def run() -> NoReturn:
+    """The process of the console script: `main` without what Python would do before and after it in vain.
+
+    Looking for cycles, and clearing every module at the end, take a seventh of the time of a small build.
+    """
+    gc.disable()
+    code = main()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -158,4 +171,4 @@ def _bug(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

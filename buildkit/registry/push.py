@@ -71,11 +71,17 @@ class RegistrySink:
         actions = sent | self._for_each(rest, lambda blob, stop: self._settle(blob, work.present, stop))
         for document in work.documents[:-1]:
             self._put(document.digest, document, work, actions)
-        for tag in work.tags or (work.target.digest,):
-            if self._tags.get(tag) != work.target.digest:
-                self._put(tag, work.target, work, actions)
-                self._tags[tag] = work.target.digest
+        self._name(work, actions)
         return Receipt(actions)
+
+    def _name(self, work: Publication, actions: dict[Digest, Action]) -> None:
+        """Put the target under its tags: once alone, which may reveal missing blobs, then the others at once."""
+        target = work.target.digest
+        first, *others = [tag for tag in work.tags or (target,) if self._tags.get(tag) != target] or [""]
+        if first:
+            self._put(first, work.target, work, actions)
+        each(others, lambda tag, _stop: self._put(tag, work.target, work, actions), self._options.parallel)
+        self._tags.update(dict.fromkeys(work.tags, target))
 
     def _done(self, work: Publication) -> bool:
         """Whether a tag was seen at the digest, and none that is wanted elsewhere; `work.tags` may be empty by then."""
