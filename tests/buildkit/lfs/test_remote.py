@@ -20,11 +20,11 @@ from buildkit.lfs.remote import Directory, Nowhere, Server, find_remote, git_dir
         ("file:///srv/a%20b", "https://h.example/p", Directory("/srv/a b")),
         ("", "file:///srv/p.git", Directory("/srv/p.git")),
         ("", "/srv/p.git", Directory("/srv/p.git")),
-        ("", "../p.git", Directory("/work/repo/../p.git")),
+        ("", "../p.git", Directory("/srv/repo/../p.git")),
     ],
 )
 def test_where(setting: str, remote: str, expected: object) -> None:
-    assert find_remote(setting, remote, "/work/repo") == expected
+    assert find_remote(setting, remote, "/srv/repo") == expected
 
 
 @pytest.mark.parametrize(
