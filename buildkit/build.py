@@ -10,6 +10,7 @@
 8. sinks           blobs, then manifests, then tags (`registry`, `layout`, `daemon`, `archive`)
 9. `cache`         what the next build can use
 
+A first build into a registry sends layers (8) while others are made (5).
 Stages 1 to 4 only read; `explain` stops after 7 and writes nothing. `check` runs 1 to 6 without any memory.
 """
 

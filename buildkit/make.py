@@ -22,8 +22,6 @@ from buildkit.selection import PointerFile, lfs_content
 from buildkit.spool import Spool
 
 _CHUNK = 1 << 20
-# Members of layers above this are not kept for the next build: such a layer seldom changes, and the disk is finite.
-_WORTH_KEEPING = 16 << 20
 
 
 class LfsStore(Protocol):
@@ -76,7 +74,7 @@ class Maker:
         known = self._kept(before) if before else {}
         keep: dict[bytes, tuple[bytes, ...]] | None = {} if slot.name.startswith("light") else None
         written = write_layer(entries, self._prefix, self._contents, blob.write, known=known, keep=keep)
-        if keep and written.size <= _WORTH_KEEPING:
+        if keep:
             self._cache.put("members", slot.key.hex, groups.pack(keep))
         return Made(written, blob.open)
 

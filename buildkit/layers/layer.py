@@ -15,7 +15,7 @@ from buildkit.git.tree import Entry
 from buildkit.image.digest import Digest
 from buildkit.layers import groups, system, tar
 from buildkit.layers.groups import Kept
-from buildkit.layers.members import MemberWriter
+from buildkit.layers.members import MOST_COLLECTED, MemberWriter
 
 # Linux: a longer target cannot be followed.
 _LONGEST_TARGET = 4095
@@ -51,15 +51,18 @@ def write_layer(
 ) -> Written:
     """Write the layer that holds `entries` (sorted by path) below `prefix`. Raises what `contents` raises.
 
-    Groups whose members are `known` are copied, not read; into `keep` go the members of all groups.
+    Groups whose members are `known` are copied, not read; into `keep` go the members of all groups, unless they are
+    too large to be held in memory.
     """
     writer = MemberWriter(write)
     try:
-        _write(writer, entries, prefix.strip("/").encode(), contents, known or {}, keep)
+        collected = _write(writer, entries, prefix.strip("/").encode(), contents, known or {})
         digest, diff_id, size = writer.finish()
     except BaseException:
         writer.abandon()
         raise
+    if keep is not None and size <= MOST_COLLECTED:
+        keep.update({key: tuple(members) for key, members in collected.items()})
     return Written(Digest("sha256:" + digest), Digest("sha256:" + diff_id), size)
 
 
@@ -69,9 +72,11 @@ def _write(
     prefix: bytes,
     contents: Contents,
     known: Kept,
-    keep: dict[bytes, tuple[bytes, ...]] | None,
-) -> None:
-    """Folders, then the groups, then the end, each in members of its own."""
+) -> dict[bytes, list[bytes]]:
+    """Folders, then the groups, then the end, each in members of its own.
+
+    Gives lists by group that hold its members as soon as the writer has finished.
+    """
     for folder, mode in folders(entries, prefix).items():
         writer.add(tar.header(folder + b"/", tar.FOLDER, mode=mode))
     writer.cut()
@@ -79,8 +84,7 @@ def _write(
     unread = contents([entry for group in split if group.key not in known for entry in group.entries])
     collected: dict[bytes, list[bytes]] = {}
     for group in split:
-        if keep is not None:
-            writer.collect(collected.setdefault(group.key, []))
+        writer.collect(collected.setdefault(group.key, []))
         if group.key in known:
             for member in known[group.key]:
                 writer.copy(member)
@@ -91,9 +95,7 @@ def _write(
         writer.cut()
     writer.collect(None)
     writer.add(tar.END)
-    writer.finish()
-    if keep is not None:
-        keep.update({key: tuple(members) for key, members in collected.items()})
+    return collected
 
 
 def refuse_unshippable(entries: Sequence[Entry], prefix: str, *, case_collisions: bool) -> None:
@@ -101,11 +103,12 @@ def refuse_unshippable(entries: Sequence[Entry], prefix: str, *, case_collisions
     names that differ in case alone."""
     folded: dict[bytes, bytes] = {}
     above = prefix.strip("/").encode()
+    shallow = b"/" not in above  # else the prefix alone decides: no link or folder of the system lies deeper
     if above and entries:
         system.refuse_within_system(above)
     for path, _, _ in entries:
-        if not above:
-            system.refuse_within_system(path)
+        if shallow:
+            system.refuse_within_system(above + b"/" + path if above else path)
         if b".wh." in path and any(name.startswith(b".wh.") for name in path.split(b"/")):
             raise InvalidInput(
                 f"{tree.show(path)} cannot be shipped: in a layer, a name with '.wh.' in front deletes a file",

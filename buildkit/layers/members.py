@@ -10,6 +10,8 @@ from queue import SimpleQueue
 
 from buildkit.layers import gzip
 
+# Compressed bytes of a layer up to which its members are collected: they are held in memory, and a layer may be huge.
+MOST_COLLECTED = 16 << 20
 # Below this a thread costs more than it saves.
 _INLINE = 128 << 10
 
@@ -52,7 +54,7 @@ class MemberWriter:
         self._do(self._copy, member)
 
     def collect(self, into: list[bytes] | None) -> None:
-        """Give the members from here on to this list too."""
+        """Give the members from here on to this list too, as long as the layer is no larger than `MOST_COLLECTED`."""
         self._do(self._collect, into)
 
     def finish(self) -> tuple[str, str, int]:
@@ -93,7 +95,7 @@ class MemberWriter:
         self._digest.update(member)
         self._size += len(member)
         self._write(member)
-        if self._members is not None:
+        if self._members is not None and self._size <= MOST_COLLECTED:
             self._members.append(member)
 
 

@@ -15,6 +15,7 @@ from buildkit.image.digest import Digest
 from buildkit.layers import key as keys
 from buildkit.layers.gzip import MEMBER
 from buildkit.layers.layer import Content, refuse_unshippable, write_layer
+from buildkit.layers.members import MOST_COLLECTED
 from buildkit.testing.repositories import File
 from tests.buildkit.layers.support import ODD, entries_of, layer, members
 
@@ -87,7 +88,7 @@ def test_folders_whose_mode_is_another_one_everywhere_keep_it(
     [
         ("/", b"lib/x"), ("/", b"bin"), ("/", b"sbin/a/b"), ("/", b"var/run/x"),
         ("/", b"var/mail/x"), ("/lib/app", b"x"),
-        ("/var/lock", b"x"),
+        ("/var/lock", b"x"), ("/var", b"run/x"), ("/var", b"mail/x"),
     ],
 )  # fmt: skip
 def test_what_would_hide_a_link_or_a_folder_of_the_base_is_refused(prefix: str, path: bytes) -> None:
@@ -115,6 +116,20 @@ def test_the_bytes_do_not_depend_on_the_pieces_that_content_comes_in(piece: int)
     size = 2000 if piece == 1 else 3 * MEMBER + 5
     files: dict[bytes, bytes | File] = {b"a": b"1", b"big": hashlib.shake_256(b"x").digest(size), b"z": b"2"}
     assert layer(files, piece=piece) == layer(files)
+
+
+def test_members_are_kept_for_the_next_build_unless_the_layer_is_too_large_for_memory() -> None:
+    noise = hashlib.shake_256(b"x").digest(1 << 20)
+    for size, kept in ((2, True), (MOST_COLLECTED // len(noise) + 1, False)):
+        keep: dict[bytes, tuple[bytes, ...]] = {}
+        entries = entries_of({b"big": b""})
+
+        def contents(_: Sequence[Entry], size: int = size) -> Iterator[Content]:
+            yield Content(size * len(noise), [noise] * size)
+
+        written = write_layer(entries, "/app", contents, lambda _: None, keep=keep)
+        assert bool(keep) == kept
+        assert sum(len(member) for members_of in keep.values() for member in members_of) < written.size
 
 
 def test_content_of_exactly_one_member_and_an_empty_layer() -> None:
