@@ -17,6 +17,7 @@ Stages 1 to 4 only read; `explain` stops after 7 and writes nothing. `check` run
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
@@ -28,7 +29,16 @@ from buildkit.bases import base as bases
 from buildkit.bases.base import Base
 from buildkit.cache import Cache
 from buildkit.config.values import Holds, Places
-from buildkit.destinations import Destination, Standing, look, publication, refuse_moved_tag, refuse_unfit
+from buildkit.destinations import (
+    Destination,
+    Glimpse,
+    Standing,
+    glance,
+    publication,
+    refuse_moved_tag,
+    refuse_unfit,
+    stand,
+)
 from buildkit.endpoints import Blob, EagerSink, Progress, Publication, Receipt, Sink
 from buildkit.errors import InvalidInput
 from buildkit.git.commit import Commit
@@ -37,8 +47,10 @@ from buildkit.image.digest import Digest
 from buildkit.image.manifest import Document
 from buildkit.image.platform import Platform
 from buildkit.image.reference import Scratch, parse_reference
+from buildkit.later import Later
 from buildkit.layering import Layerer, Layering
 from buildkit.layers.layer import Written
+from buildkit.layers.members import Worker
 from buildkit.layers.partition import Scheme
 from buildkit.make import LfsStore, Made, Maker
 from buildkit.plan import PlannedLayer, Reason, Slot
@@ -88,10 +100,11 @@ class Product(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A destination and its sink."""
+    """A destination, its sink, and what it had when it was opened."""
 
     destination: Destination
     sink: Sink
+    glimpse: Later[Glimpse]
 
 
 Offer = Callable[[Blob], None]
@@ -106,12 +119,20 @@ class Delivery(NamedTuple):
     receipt: Receipt
 
 
-def design(bench: Bench, commit: Commit, holds: Holds, reuse: Sequence[str] = ()) -> Design:
-    """Stages 2 to 4. `reuse` are references to images whose layer annotations are trusted."""
-    found = resolve_bases(bench, holds)
-    scheme = _scheme(found)
-    layerer = Layerer(bench.repository, holds, scheme, bench.cache)
+def design(
+    bench: Bench,
+    commit: Commit,
+    holds: Holds,
+    reuse: Sequence[str] = (),
+    wanted: Sequence[Destination] = (),
+) -> Design:
+    """Stages 2 to 4. `reuse` are references to images whose layer annotations are trusted. InvalidInput where one of
+    the destinations that are `wanted` cannot hold that many platforms."""
+    resolving = Later(partial(resolve_bases, bench, holds))
+    layerer = Layerer(bench.repository, holds, lambda: _scheme(resolving.result()), bench.cache)
     layering = layerer.lay_out(commit)
+    found = resolving.result()
+    refuse_unfit(wanted, len(found))
     layers = _known_layers(bench, layering, lambda: _hints(bench, commit, holds, reuse))
     return Design(commit, holds, found, layerer, layering, layers)
 
@@ -126,10 +147,16 @@ def resolve_bases(bench: Bench, holds: Holds) -> tuple[Base, ...]:
     return bases.resolve(reference, source, platforms, bench.cache)
 
 
-def open_destinations(bench: Bench, plan: Design, wanted: Sequence[Destination]) -> list[Opened]:
-    """The sinks of the destinations, in their order. InvalidInput where one cannot hold that many platforms."""
-    refuse_unfit(wanted, len(plan.bases))
-    return [Opened(destination, open_sink(destination.reference, bench.registries)) for destination in wanted]
+def open_destinations(
+    bench: Bench, commit: Commit, holds: Holds, wanted: Sequence[Destination]
+) -> list[Opened]:
+    """The sinks of the destinations, in their order. What is there under our tags is asked for meanwhile."""
+    likely = _likely(commit, holds)
+    opened = []
+    for destination in wanted:
+        sink = open_sink(destination.reference, bench.registries)
+        opened.append(Opened(destination, sink, Later(partial(glance, destination, sink, likely))))
+    return opened
 
 
 def eager(plan: Design, opened: Sequence[Opened]) -> Offer | None:
@@ -141,11 +168,11 @@ def eager(plan: Design, opened: Sequence[Opened]) -> Offer | None:
     unknown = sum(1 for layer in plan.layers if layer.slot.written is None)
     if len(opened) != 1 or unknown <= _FEW:
         return None
-    destination, sink = opened[0]
+    _, sink, glimpse = opened[0]
     if not isinstance(sink, EagerSink):
         return None
-    known = look(destination, sink, None, _likely(plan))
-    return None if known.tags or known.present else sink.offer
+    known = glimpse.result()
+    return None if known.tags or known.ancestors else sink.offer
 
 
 def make(bench: Bench, plan: Design, spool: Spool, offer: Offer | None = None) -> Product:
@@ -189,7 +216,7 @@ def remember(bench: Bench, product: Product) -> None:
     plan = product.design
     written = {layer.key: layer.written for layer in product.layers}
     for layer in plan.layers:
-        if layer.reason is not Reason.CACHED:
+        if layer.reason in (Reason.NEW, Reason.CHANGED):  # the snapshot, below, has the others
             bench.cache.put("layers", layer.slot.key.hex, _dump(written[layer.slot.key]))
     slots = tuple(layer.slot._replace(written=written[layer.slot.key]) for layer in plan.layers)
     plan.layerer.remember(plan.commit, plan.layering, slots)
@@ -261,13 +288,24 @@ def _make_unknown(maker: Maker, plan: Design, offer: Offer | None) -> dict[str, 
     entries = {slot.name: plan.layerer.entries(plan.commit, plan.layering, slot) for slot in unknown}
     maker.prepare(plan.commit.tree, [entry for each in entries.values() for entry in each])
     before = {slot.name: slot for slot in (plan.layering.before.slots if plan.layering.before else ())}
-    made = {}
-    for slot in unknown:
-        made[slot.name] = maker.make(slot, entries[slot.name], before.get(slot.name))
-        if offer:
-            layer = CodeLayer(slot.name, slot.key, made[slot.name].written)
-            offer(Blob(layer.descriptor, made[slot.name].open))
+    made: dict[str, Made] = {}
+    with ExitStack() as stack:
+        worker = stack.enter_context(Worker()) if len(unknown) > _FEW else None
+        begun: list[tuple[Slot, Callable[[], Made]]] = []
+        for slot in unknown:
+            begun.append((slot, maker.make(slot, entries[slot.name], before.get(slot.name), worker)))
+            if len(begun) > 1:  # the one before: while its last bytes are compressed, this one was read
+                _complete(*begun.pop(0), made, offer)
+        for slot, wait in begun:
+            _complete(slot, wait, made, offer)
     return made
+
+
+def _complete(slot: Slot, wait: Callable[[], Made], made: dict[str, Made], offer: Offer | None) -> None:
+    made[slot.name] = wait()
+    if offer:
+        layer = CodeLayer(slot.name, slot.key, made[slot.name].written)
+        offer(Blob(layer.descriptor, made[slot.name].open))
 
 
 def _opener(maker: Maker, plan: Design, slot: Slot, made: Made | None) -> Callable[[], BinaryIO]:
@@ -298,10 +336,10 @@ def _blobs(
     return tuple({blob.digest: blob for blob in blobs}.values())
 
 
-def _likely(plan: Design) -> list[str]:
+def _likely(commit: Commit, holds: Holds) -> list[str]:
     """Tags of images that may hold most of the layers."""
-    suffix = f"-{plan.holds.selected}" if plan.holds.selected else ""
-    return [parent + suffix for parent in plan.commit.parents[:1]]
+    suffix = f"-{holds.selected}" if holds.selected else ""
+    return [parent + suffix for parent in commit.parents[:1]]
 
 
 def _standings(
@@ -309,8 +347,8 @@ def _standings(
 ) -> list[tuple[Destination, Sink, Standing]]:
     """What every destination has; Refused before any of them is touched."""
     standings = []
-    for destination, sink in opened:
-        standing = look(destination, sink, product.digest, _likely(product.design))
+    for destination, sink, glimpse in opened:
+        standing = stand(glimpse.result(), sink, product.digest)
         if not places.retag:
             refuse_moved_tag(destination, standing, product.digest)
         standings.append((destination, sink, standing))

@@ -57,6 +57,10 @@ class Cache:
         except OSError:
             self._remove(temporary)
 
+    def is_empty(self, kind: str) -> bool:
+        """Whether there is certainly no entry of a kind."""
+        return not os.path.isdir(f"{self._root}/{kind}")
+
     def get_document(self, digest: Digest) -> bytes | None:
         """A manifest or config by digest."""
         raw = self.get("documents", digest.hex)

@@ -79,6 +79,13 @@ def refuse_unfit(wanted: Sequence[Destination], images: int) -> None:
             )
 
 
+class Glimpse(NamedTuple):
+    """What was found under a destination's tags, and, where there was nothing, under those of ancestors."""
+
+    tags: dict[str, Document]
+    ancestors: tuple[Document, ...]
+
+
 class Standing(NamedTuple):
     """What a destination has before the build: its tags, and blobs that it is known to have."""
 
@@ -86,27 +93,28 @@ class Standing(NamedTuple):
     present: frozenset[Digest]
 
 
-def look(destination: Destination, sink: Sink, target: Digest | None, ancestors: Sequence[str]) -> Standing:
-    """Ask a destination what it has; where the commit's own tag is right already, nothing more is asked.
-
-    The manifests found there prove that the blobs they name are there too. `ancestors` are tags to look for when
-    none of ours exists yet.
-    """
+def glance(destination: Destination, sink: Sink, ancestors: Sequence[str]) -> Glimpse:
+    """Ask a destination for its tags; `ancestors` are tags to look for when none of ours exists yet."""
     tags: dict[str, Document] = {}
     for tag in sorted(destination.tags, key=lambda tag: tag != destination.guarded):
         found = sink.lookup(tag)
         if found is not None:
             tags[tag] = found
-    seen = list(tags.values())
-    if all(document.descriptor.digest != target for document in seen) and destination.guarded:
-        seen += _first_found(sink, () if seen else ancestors)
-    # The children of the very index that is to be sent need not be asked for: `publication` knows what they name.
+    older = _first_found(sink, ancestors) if destination.guarded and not tags else []
+    return Glimpse(tags, tuple(older))
+
+
+def stand(glimpse: Glimpse, sink: Sink, target: Digest) -> Standing:
+    """What follows for an image that is to be sent: the manifests found prove that the blobs they name are there.
+
+    The children of the very index that is to be sent are not asked for: `publication` knows what they name.
+    """
     asked = [
         document
-        for document in seen
+        for document in (*glimpse.tags.values(), *glimpse.ancestors)
         if isinstance(document, Manifest) or document.descriptor.digest != target
     ]
-    return Standing(tags, frozenset(blob for document in asked for blob in _named(document, sink)))
+    return Standing(glimpse.tags, frozenset(blob for document in asked for blob in _named(document, sink)))
 
 
 def _first_found(sink: Sink, tags: Sequence[str]) -> list[Document]:

@@ -17,6 +17,7 @@ from buildkit.git.tree import Entry
 from buildkit.layering import Layerer, Layering
 from buildkit.layers import groups
 from buildkit.layers.layer import Content, Written, write_layer
+from buildkit.layers.members import Worker
 from buildkit.plan import Slot
 from buildkit.selection import PointerFile, lfs_content
 from buildkit.spool import Spool
@@ -68,15 +69,31 @@ class Maker:
             self._lfs.prefetch(pointers)
         self._repository.hydrate(tree_id, [entry.oid for entry in entries if not lfs_content(entry)])
 
-    def make(self, slot: Slot, entries: Sequence[Entry], before: Slot | None = None) -> Made:
-        """Make one layer. What an earlier one in the same place, `before`, shares with it is copied from the cache."""
+    def make(
+        self,
+        slot: Slot,
+        entries: Sequence[Entry],
+        before: Slot | None = None,
+        worker: Worker | None = None,
+    ) -> Callable[[], Made]:
+        """Make one layer; what it returns waits for it. With a `worker`, another may be begun before.
+
+        What an earlier layer in the same place, `before`, shares with it is copied from the cache.
+        """
         blob = self._spool.blob()
         known = self._kept(before) if before else {}
         keep: dict[bytes, tuple[bytes, ...]] | None = {} if slot.name.startswith("light") else None
-        written = write_layer(entries, self._prefix, self._contents, blob.write, known=known, keep=keep)
-        if keep:
-            self._cache.put("members", slot.key.hex, groups.pack(keep))
-        return Made(written, blob.open)
+        written = write_layer(
+            entries, self._prefix, self._contents, blob.write, known=known, keep=keep, worker=worker
+        )
+
+        def made() -> Made:
+            result = Made(written(), blob.open)
+            if keep:
+                self._cache.put("members", slot.key.hex, groups.pack(keep))
+            return result
+
+        return made
 
     def again(self, commit: Commit, layerer: Layerer, layering: Layering, slot: Slot) -> BinaryIO:
         """Make a layer whose description was reused, since a destination turned out to lack it. From any thread.
@@ -86,7 +103,7 @@ class Maker:
         with self._lock:
             entries = layerer.entries(commit, layering, slot)
             self.prepare(commit.tree, entries)
-            made = self.make(slot, entries)
+            made = self.make(slot, entries)()
         if made.written != slot.written:
             raise CorruptContent(
                 f"layer {slot.name} was described as {slot.written}, but its content is {made.written}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from buildkit.errors import InvalidInput
@@ -38,28 +39,31 @@ class Slot(NamedTuple):
 class Snapshot(NamedTuple):
     """All slots of one commit under one set of settings, in the order of their layers; what the cache remembers.
 
-    `attributes` are the paths and ids of the `.gitattributes` files that speak of LFS.
+    `attributes` are the paths and ids of the `.gitattributes` files that speak of LFS. `listing` names the whole
+    listing that the slots were, or were once, laid out from: what they hold was kept together.
     """
 
     slots: tuple[Slot, ...]
     pointers: tuple[PointerFile, ...] = ()
     attributes: tuple[tuple[bytes, str], ...] = ()
+    listing: str = ""
 
     def dump(self) -> bytes:
         """For the cache."""
         pointers = [(_text(pointer.path), pointer.oid, pointer.size) for pointer in self.pointers]
         attributes = [(_text(path), oid) for path, oid in self.attributes]
-        return json.dumps((self.slots, pointers, attributes)).encode()
+        return json.dumps((self.slots, pointers, attributes, self.listing)).encode()
 
     @classmethod
     def load(cls, data: bytes) -> Snapshot | None:
         """The inverse of `dump`; None where it is of another make."""
         try:
-            slots, pointers, attributes = json.loads(data)
+            slots, pointers, attributes, listing = json.loads(data)
             return cls(
                 tuple(Slot(name, Digest(key), paths, _written(made)) for name, key, paths, made in slots),
                 tuple(PointerFile(_bytes(path), oid, size) for path, oid, size in pointers),
                 tuple((_bytes(path), oid) for path, oid in attributes),
+                str(listing),
             )
         except (ValueError, TypeError, LookupError, AttributeError, InvalidInput):
             return None
@@ -83,7 +87,27 @@ def snapshot(groups: Mapping[str, list[Entry]], prefix: str) -> tuple[Snapshot, 
         key = keys.layer_key(prefix, listed)
         slots.append(Slot(name, key, len(groups[name])))
         statements[key] = listed
-    return Snapshot(tuple(slots)), statements
+    name = sha256("".join(slot.key.hex for slot in slots).encode()).hexdigest()
+    return Snapshot(tuple(slots), listing=name), statements
+
+
+def pack(statements: Mapping[Digest, bytes]) -> bytes:
+    """As one piece of bytes: the keys and lengths as JSON on a line, then the statements."""
+    head = json.dumps([(key, len(statement)) for key, statement in statements.items()])
+    return b"\n".join((head.encode(), b"".join(statements.values())))
+
+
+def unpack(data: bytes) -> dict[Digest, bytes]:
+    """The inverse of `pack`; nothing where it is of another make."""
+    head, _, rest = data.partition(b"\n")
+    found, start = {}, 0
+    try:
+        for key, length in json.loads(head):
+            found[Digest(key)] = rest[start : start + length]
+            start += length
+    except (ValueError, TypeError, InvalidInput):
+        return {}
+    return found
 
 
 def edited(

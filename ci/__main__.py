@@ -25,14 +25,17 @@ VERBS = (*BUILD_VERBS, *DELIVERY_VERBS)
 _USAGE = 2
 _BUG = 70
 _INTERRUPTED = 130
+_SWITCH_SECONDS = 0.0005
 
 
 def run() -> NoReturn:
     """The process of the console script: `main` without what Python would do before and after it in vain.
 
-    Looking for cycles, and clearing every module at the end, take a seventh of the time of a small build.
+    Looking for cycles, and clearing every module at the end, take a seventh of the time of a small build; threads that
+    only wait for an answer would wait up to 5 ms more for their turn.
     """
     gc.disable()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     code = main()
     atexit._run_exitfuncs()
     os._exit(code)

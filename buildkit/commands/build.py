@@ -29,10 +29,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with workbench(arguments, console) as found, Spool() as spool:
         places, holds = found.places, found.holds
         wanted = destinations(places.to, found.commit.oid, holds.selected, commit_tag=places.commit_tag)
-        plan = build.design(
-            found.bench, found.commit, holds, places.reuse_from if places.reuse_enabled else ()
-        )
-        opened = build.open_destinations(found.bench, plan, wanted)
+        opened = build.open_destinations(found.bench, found.commit, holds, wanted)
+        reuse = places.reuse_from if places.reuse_enabled else ()
+        plan = build.design(found.bench, found.commit, holds, reuse, wanted)
         product = build.make(found.bench, plan, spool, build.eager(plan, opened))
         delivered = build.deliver(product, opened, places)
         build.remember(found.bench, product)

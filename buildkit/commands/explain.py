@@ -27,10 +27,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with workbench(arguments, console, writes=False) as found, Void() as spool:
         places, holds = found.places, found.holds
         wanted = destinations(places.to, found.commit.oid, holds.selected, commit_tag=places.commit_tag)
-        plan = build.design(
-            found.bench, found.commit, holds, places.reuse_from if places.reuse_enabled else ()
-        )
-        opened = build.open_destinations(found.bench, plan, wanted)
+        opened = build.open_destinations(found.bench, found.commit, holds, wanted)
+        reuse = places.reuse_from if places.reuse_enabled else ()
+        plan = build.design(found.bench, found.commit, holds, reuse, wanted)
         product = build.make(found.bench, plan, spool)
         surveyed = build.survey(product, opened, places)
     result = report.of(product, surveyed, found.traffic, time.monotonic() - began)

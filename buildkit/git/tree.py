@@ -6,7 +6,8 @@ or one name twice are refused here, once, for everybody after.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import lt
 from typing import NamedTuple
 
 from buildkit.errors import InvalidInput
@@ -17,6 +18,10 @@ _LEGACY = {b"100664": REGULAR}
 _MODES = frozenset({REGULAR, EXECUTABLE, SYMLINK, SUBMODULE})
 # Linux: PATH_MAX. Longer ones cannot be opened by name in a container.
 LONGEST = 4096
+_LONGEST_NAME = 255
+# What no path may have between two slashes, its beginning and its end counting as such.
+_HOSTILE = tuple(b"/" + name + end for name in (b"", b".", b"..") for end in (b"/", b"\0"))
+_GIT_FOLDER = (b"/.git/", b"/.git\0")
 
 
 class Entry(NamedTuple):
@@ -29,17 +34,46 @@ class Entry(NamedTuple):
 
 def parse_listing(output: bytes) -> list[Entry]:
     """The entries of `git ls-tree -r -z --full-tree`, sorted by path. Raises InvalidInput for a hostile tree."""
-    entries = []
-    for line in output.split(b"\0"):
-        if line:
-            meta, _, path = line.partition(b"\t")
-            mode, _, oid = meta.split(b" ")
-            entries.append(Entry(path, mode, oid.decode()))
-    return check(entries)
+    lines = output.split(b"\0")
+    lines.pop()
+    split = [line.partition(b"\t") for line in lines]
+    # "100644 blob 1b2c…": a mode has six digits, and what is no blob is a "commit", as long as its mode says so.
+    return check([Entry(path, meta[:6], meta[meta.rindex(b" ") + 1 :].decode()) for meta, _, path in split])
 
 
 def check(entries: list[Entry]) -> list[Entry]:
     """The same entries with normal modes; InvalidInput names the first that no file system should hold."""
+    if not _sound(entries):  # then one by one, to say which and why
+        _check_each(entries)
+    return entries
+
+
+def _sound(entries: Sequence[Entry]) -> bool:
+    """Whether nothing is wrong with any entry; a few passes over all of them instead of many tests for each."""
+    paths = [entry.path for entry in entries]
+    if not paths:
+        return True
+    text = b"\0/%s\0" % b"\0/".join(paths)
+    lower = text.lower()
+    return (
+        _MODES.issuperset({entry.mode for entry in entries})
+        and all(map(lt, paths, paths[1:]))
+        and max(map(len, paths)) <= _LONGEST_NAME
+        and not any(part in text for part in _HOSTILE)
+        and not any(part in lower for part in _GIT_FOLDER)
+        and _folders_of(paths).isdisjoint(paths)
+    )
+
+
+def _folders_of(paths: Iterable[bytes]) -> set[bytes]:
+    folders = {path.rpartition(b"/")[0] for path in paths}
+    level = folders
+    while level := {folder.rpartition(b"/")[0] for folder in level} - folders:
+        folders |= level
+    return folders
+
+
+def _check_each(entries: list[Entry]) -> None:
     folders: set[bytes] = set()
     previous = b""
     for index, (path, mode, oid) in enumerate(entries):
@@ -53,7 +87,6 @@ def check(entries: list[Entry]) -> list[Entry]:
             _add_folders(folder, folders)
         _check_name(path, path[len(folder) + 1 if folder else 0 :])
     _no_file_is_a_folder(entries, folders)
-    return entries
 
 
 def _add_folders(folder: bytes, folders: set[bytes]) -> None:
@@ -69,7 +102,7 @@ def _check_name(path: bytes, name: bytes) -> None:
     # `.git` in any letter case: no git client would check it out, and it would be run as a repository.
     if name[:1] == b"." and (name in (b".", b"..") or name.lower() == b".git"):
         raise _hostile(path, f"has the name {name.decode()!r}")
-    if not name or path[:1] == b"/" or len(path) > LONGEST or len(name) > 255:
+    if not name or path[:1] == b"/" or len(path) > LONGEST or len(name) > _LONGEST_NAME:
         raise _hostile(path, "has an empty or overlong name")
 
 

@@ -16,7 +16,7 @@ from buildkit.git.tree import Entry
 from buildkit.layers import key as keys
 
 # One path in this many begins a group.
-_LENGTH = 32
+_LENGTH = 16
 
 Kept = Mapping[bytes, tuple[bytes, ...]]
 """Gzip members by group key."""

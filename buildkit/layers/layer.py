@@ -15,7 +15,7 @@ from buildkit.git.tree import Entry
 from buildkit.image.digest import Digest
 from buildkit.layers import groups, system, tar
 from buildkit.layers.groups import Kept
-from buildkit.layers.members import MOST_COLLECTED, MemberWriter
+from buildkit.layers.members import MOST_COLLECTED, MemberWriter, Worker
 
 # Linux: a longer target cannot be followed.
 _LONGEST_TARGET = 4095
@@ -48,22 +48,29 @@ def write_layer(
     *,
     known: Kept | None = None,
     keep: dict[bytes, tuple[bytes, ...]] | None = None,
-) -> Written:
+    worker: Worker | None = None,
+) -> Callable[[], Written]:
     """Write the layer that holds `entries` (sorted by path) below `prefix`. Raises what `contents` raises.
 
-    Groups whose members are `known` are copied, not read; into `keep` go the members of all groups, unless they are
-    too large to be held in memory.
+    All contents have been read when it returns; `write` may still be called, by the thread of `worker`, until the
+    function that it returns has given the result. Groups whose members are `known` are copied, not read; into `keep`
+    go, with the result, the members of all groups, unless they are too large to be held in memory.
     """
-    writer = MemberWriter(write)
+    writer = MemberWriter(write, worker)
     try:
         collected = _write(writer, entries, prefix.strip("/").encode(), contents, known or {})
-        digest, diff_id, size = writer.finish()
+        results = writer.finish()
     except BaseException:
         writer.abandon()
         raise
-    if keep is not None and size <= MOST_COLLECTED:
-        keep.update({key: tuple(members) for key, members in collected.items()})
-    return Written(Digest("sha256:" + digest), Digest("sha256:" + diff_id), size)
+
+    def written() -> Written:
+        digest, diff_id, size = results()
+        if keep is not None and size <= MOST_COLLECTED:
+            keep.update({key: tuple(members) for key, members in collected.items()})
+        return Written(Digest("sha256:" + digest), Digest("sha256:" + diff_id), size)
+
+    return written
 
 
 def _write(
@@ -103,19 +110,21 @@ def refuse_unshippable(entries: Sequence[Entry], prefix: str, *, case_collisions
     names that differ in case alone."""
     folded: dict[bytes, bytes] = {}
     above = prefix.strip("/").encode()
-    shallow = b"/" not in above  # else the prefix alone decides: no link or folder of the system lies deeper
+    shallow = system.reaches(above)
     if above and entries:
         system.refuse_within_system(above)
-    for path, _, _ in entries:
-        if shallow:
-            system.refuse_within_system(above + b"/" + path if above else path)
-        if b".wh." in path and any(name.startswith(b".wh.") for name in path.split(b"/")):
+    if shallow:
+        for entry in entries:
+            system.refuse_within_system(_path(entry, above))
+    for path in [entry.path for entry in entries if b".wh." in entry.path]:
+        if any(name.startswith(b".wh.") for name in path.split(b"/")):
             raise InvalidInput(
                 f"{tree.show(path)} cannot be shipped: in a layer, a name with '.wh.' in front deletes a file",
                 "rename it, or leave it out with `exclude`",
             )
-        if case_collisions:
-            _refuse_collision(path, folded)
+    if case_collisions:
+        for entry in entries:
+            _refuse_collision(entry.path, folded)
 
 
 def _refuse_collision(path: bytes, folded: dict[bytes, bytes]) -> None:

@@ -19,10 +19,11 @@ _INLINE = 128 << 10
 class MemberWriter:
     """Cuts a stream into members, at most `gzip.MEMBER` bytes each, and wherever `cut` says so.
 
-    After a beginning, a thread hashes and deflates while more is read: both leave Python's lock.
+    A thread hashes and deflates while more is read: both leave Python's lock. It is that of `worker`, else one of its
+    own, which begins when there is enough to do.
     """
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+    def __init__(self, write: Callable[[bytes], object], worker: Worker | None = None) -> None:
         self._write = write
         self._pending: list[bytes] = []
         self._length = 0
@@ -31,7 +32,8 @@ class MemberWriter:
         self._digest = hashlib.sha256()
         self._size = 0
         self._members: list[bytes] | None = None
-        self._worker: _Worker | None = None
+        self._shared = worker is not None
+        self._worker = worker
 
     def add(self, data: bytes) -> None:
         """More tar bytes."""
@@ -57,23 +59,30 @@ class MemberWriter:
         """Give the members from here on to this list too, as long as the layer is no larger than `MOST_COLLECTED`."""
         self._do(self._collect, into)
 
-    def finish(self) -> tuple[str, str, int]:
-        """Digest and diff id in hex, and the size in bytes, when all is written."""
+    def finish(self) -> Callable[[], tuple[str, str, int]]:
+        """Nothing more will come. What it returns waits until all is written, and gives digest and diff id in hex and
+        the size in bytes; it raises what went wrong in the thread."""
         self.cut()
-        if self._worker is not None:
-            self._worker.end()
-        return self._digest.hexdigest(), self._diff_id.hexdigest(), self._size
+        wait = self._worker.mark() if self._worker is not None else lambda: None
+
+        def results() -> tuple[str, str, int]:
+            wait()
+            if self._worker is not None and not self._shared:
+                self._worker.end()
+            return self._digest.hexdigest(), self._diff_id.hexdigest(), self._size
+
+        return results
 
     def abandon(self) -> None:
-        """End the thread; what it was about to raise comes second to what is being raised."""
-        if self._worker is not None:
+        """End a thread of its own; what it was about to raise comes second to what is being raised."""
+        if self._worker is not None and not self._shared:
             with suppress(BaseException):
                 self._worker.end()
 
     def _do(self, work: Callable[..., None], piece: bytes | list[bytes] | None) -> None:
         """Here, or in the thread, in order."""
         if self._worker is None and self._taken >= _INLINE:
-            self._worker = _Worker()
+            self._worker = Worker()
         if self._worker is None:
             self._taken += len(piece or ())
             work(piece)
@@ -99,8 +108,8 @@ class MemberWriter:
             self._members.append(member)
 
 
-class _Worker:
-    """One thread that does what it is given, in order, a few pieces behind."""
+class Worker:
+    """One thread that does what it is given, in order, a few pieces behind; several layers in turn may share it."""
 
     def __init__(self) -> None:
         self._pieces: SimpleQueue[tuple[Callable[..., None], object] | None] = SimpleQueue()
@@ -112,20 +121,46 @@ class _Worker:
     def give(self, work: Callable[..., None], piece: object) -> None:
         """Hand over a piece; raises what the work on an earlier one raised."""
         self._room.acquire()
-        if self._failure is not None:
-            raise self._failure
+        self._raise()
         self._pieces.put((work, piece))
+
+    def mark(self) -> Callable[[], None]:
+        """A function that waits until all that was given so far is done; raises what the work raised."""
+        reached = threading.Event()
+        self._pieces.put((self._raise, reached))
+
+        def wait() -> None:
+            reached.wait()
+            self._raise()
+
+        return wait
 
     def end(self) -> None:
         """Wait for the rest; raises what the work raised."""
         self._pieces.put(None)
         self._thread.join()
+        self._raise()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.end()
+        else:
+            with suppress(BaseException):
+                self.end()
+
+    def _raise(self) -> None:
         if self._failure is not None:
             raise self._failure
 
     def _run(self) -> None:
         while (given := self._pieces.get()) is not None:
             work, piece = given
+            if isinstance(piece, threading.Event):
+                piece.set()
+                continue
             try:
                 if self._failure is None:
                     work(piece)

@@ -59,12 +59,18 @@ class Scheme(NamedTuple):
 
     def groups(self, entries: Iterable[Entry]) -> dict[str, list[Entry]]:
         """The entries by layer, in the order given."""
-        groups: dict[tuple[str, int], list[Entry]] = {}
-        widths = {kind: width // self.fold for kind, width in _WIDTHS.items()}
+        layers: dict[str, list[list[Entry]]] = {
+            kind: [[] for _ in range(width // self.fold)] for kind, width in _WIDTHS.items()
+        }
         for entry in entries:
-            kind = _kind(entry)
-            groups.setdefault((kind, crc32(entry.path) % widths[kind]), []).append(entry)
-        return {f"{kind}-{number:02d}": group for (kind, number), group in groups.items()}
+            alike = layers[_kind(entry)]
+            alike[crc32(entry.path) % len(alike)].append(entry)
+        return {
+            f"{kind}-{number:02d}": group
+            for kind, alike in layers.items()
+            for number, group in enumerate(alike)
+            if group
+        }
 
     def _name(self, kind: str, path: bytes) -> str:
         return f"{kind}-{crc32(path) % (_WIDTHS[kind] // self.fold):02d}"
@@ -72,18 +78,24 @@ class Scheme(NamedTuple):
 
 def is_bulk(path: bytes) -> bool:
     """Whether the name speaks of data, media, archives, weights, or of generated or vendored code."""
-    folder, _, name = path.lower().rpartition(b"/")
+    folder, _, name = path.rpartition(b"/")
     stem, _, suffix = name.rpartition(b".")
-    if stem and (
-        suffix in _BULK_SUFFIXES or (suffix in _SUFFIXES_OF_ENDINGS and name.endswith(_BULK_ENDINGS))
-    ):
+    said = _suffix_says(suffix)
+    if said is not None and stem and (said or name.lower().endswith(_BULK_ENDINGS)):
         return True
     return _is_bulk_folder(folder)
 
 
 @lru_cache(1 << 16)
+def _suffix_says(suffix: bytes) -> bool | None:
+    """Whether it is that of bulky files: always, with some endings alone (False), or never (None)."""
+    suffix = suffix.lower()
+    return suffix in _BULK_SUFFIXES or (False if suffix in _SUFFIXES_OF_ENDINGS else None)
+
+
+@lru_cache(1 << 16)
 def _is_bulk_folder(folder: bytes) -> bool:
-    return not _BULK_FOLDERS.isdisjoint(folder.split(b"/"))
+    return not _BULK_FOLDERS.isdisjoint(folder.lower().split(b"/"))
 
 
 def _kind(entry: Entry) -> str:

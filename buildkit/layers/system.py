@@ -25,6 +25,11 @@ _LINKS = frozenset(b"bin lib lib32 lib64 libx32 sbin var/lock var/run".split())
 _OTHERS = frozenset(b"var/local var/mail".split())
 
 
+def reaches(prefix: bytes) -> bool:
+    """Whether a path below this folder of the image (no slashes around it) can be one that is refused."""
+    return not prefix or any(folder.startswith(prefix + b"/") for folder in (*_LINKS, *_OTHERS))
+
+
 def refuse_within_system(path: bytes) -> None:
     """InvalidInput for a path of the image (no leading '/') that would hide a link or a folder of the base."""
     first, _, rest = path.partition(b"/")

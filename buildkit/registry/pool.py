@@ -45,6 +45,7 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: dict[tuple[str, str], list[Connection]] = {}
         self._open: set[Connection] = set()
+        self._closed = False
         self._tls: ssl.SSLContext | None = None
 
     def take(self, url: Url, *, fresh: bool = False) -> Connection:
@@ -61,8 +62,11 @@ class Pool:
             self.drop(connection)
         connection = Connection(self._connect(url), url.origin, self._meter)
         with self._lock:
-            self._open.add(connection)
-        return connection
+            if not self._closed:
+                self._open.add(connection)
+                return connection
+        connection.close()
+        raise OSError("the run has ended")
 
     def give(self, connection: Connection) -> None:
         """Back, for another request."""
@@ -79,7 +83,7 @@ class Pool:
     def close(self) -> None:
         """All of them, also those in use: their threads get an OSError."""
         with self._lock:
-            connections, self._open = self._open, set()
+            connections, self._open, self._closed = self._open, set(), True
             self._idle.clear()
         for connection in connections:
             connection.close()

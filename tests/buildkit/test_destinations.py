@@ -9,10 +9,11 @@ from buildkit.destinations import (
     Destination,
     Standing,
     destinations,
-    look,
+    glance,
     publication,
     refuse_moved_tag,
     refuse_unfit,
+    stand,
 )
 from buildkit.endpoints import Publication, Receipt
 from buildkit.errors import InvalidInput, Refused
@@ -122,14 +123,14 @@ class Place:
 
 def test_a_place_that_has_the_image_is_asked_for_its_tags_alone() -> None:
     place = Place(**{COMMIT: OURS, "v1": OTHER})
-    standing = look(PLACE, place, OURS.digest, ["parent"])
+    standing = stand(glance(PLACE, place, ["parent"]), place, OURS.digest)
     assert place.asked == [COMMIT, "v1"]
     assert standing == Standing({COMMIT: OURS, "v1": OTHER}, blobs(OURS, OTHER))
 
 
 def test_a_place_that_has_none_of_our_tags_is_asked_for_the_parent_s() -> None:
     place = Place(second=PARENT)
-    standing = look(PLACE, place, OURS.digest, ["first", "second", "third"])
+    standing = stand(glance(PLACE, place, ["first", "second", "third"]), place, OURS.digest)
     assert place.asked == [COMMIT, "v1", "first", "second"]
     assert standing == Standing({}, blobs(PARENT))
 
@@ -140,7 +141,7 @@ def test_an_index_proves_the_blobs_of_its_images() -> None:
         for made in (OTHER, PARENT)
     ]
     place = Place(v1=Index.build(entries, {}), a=OTHER, b=PARENT)
-    assert look(PLACE, place, OURS.digest, []).present == blobs(OTHER, PARENT)
+    assert stand(glance(PLACE, place, []), place, OURS.digest).present == blobs(OTHER, PARENT)
 
 
 def test_the_tag_of_a_commit_does_not_move() -> None:

@@ -39,18 +39,23 @@ class CountingRepository(Repository):
 
 
 def fresh(repository: Repository, holds: Holds, commit: str, scheme: Scheme = FINE) -> Snapshot:
-    return Layerer(repository, holds, scheme, NoCache()).lay_out(repository.commit(commit)).snapshot
+    return (
+        Layerer(repository, holds, lambda: scheme, NoCache())
+        .lay_out(repository.commit(commit))
+        .snapshot._replace(listing="")
+    )
 
 
 def incremental(
     repository: Repository, holds: Holds, commit: str, cache: Cache, scheme: Scheme = FINE
 ) -> Layering:
     """As a build does: laid out, and remembered for the next."""
-    layerer = Layerer(repository, holds, scheme, cache)
+    layerer = Layerer(repository, holds, lambda: scheme, cache)
     found = repository.commit(commit)
     layering = layerer.lay_out(found)
     layerer.remember(found, layering, layering.snapshot.slots)
-    return layering
+    # Where it was laid out from is of no matter to what it is.
+    return layering._replace(snapshot=layering.snapshot._replace(listing=""))
 
 
 NAMES = [b"a.py", b"b.png", b"c", b"vendor", b"d-e", b"\xff", b"n\n", b"w.bin", b"sub", b"skip"]
@@ -185,7 +190,7 @@ def test_settings_that_decide_the_content_do_not_share_snapshots(
     assert len(seen) == 8
 
 
-@pytest.mark.parametrize("kind", ["snapshots", "statements"])
+@pytest.mark.parametrize("kind", ["snapshots", "listings", "statements"])
 @pytest.mark.parametrize("how", ["removed", "damaged"])
 def test_a_cache_that_lost_something_only_costs_time(
     origin: ThrowAwayRepository, tmp_path: Path, kind: str, how: str
@@ -194,12 +199,14 @@ def test_a_cache_that_lost_something_only_costs_time(
     cache = Cache(tmp_path / "cache")
     with Repository(origin.directory) as repository:
         incremental(repository, Holds(), origin.commit(files), cache)
+        incremental(repository, Holds(), origin.commit(files | {b"7": b"before"}), cache)
+        assert any((tmp_path / "cache").rglob(f"{kind}/*/*"))
         for path in (tmp_path / "cache").rglob(f"{kind}/*/*"):
             path.unlink() if how == "removed" else path.write_bytes(path.read_bytes()[:-3])
         commit = origin.commit(files | {b"7": b"other"})
         layering = incremental(repository, Holds(), commit, cache)
         assert layering.snapshot == fresh(repository, Holds(), commit)
-        layerer = Layerer(repository, Holds(), Scheme(), cache)
+        layerer = Layerer(repository, Holds(), Scheme, cache)
         held = [
             entry
             for slot in layering.snapshot.slots
@@ -211,7 +218,7 @@ def test_a_cache_that_lost_something_only_costs_time(
 def test_what_a_slot_holds_is_known_without_any_cache_too(origin: ThrowAwayRepository) -> None:
     commit = origin.commit({f"{n}": b"%d" % n for n in range(100)})
     with Repository(origin.directory) as repository:
-        layerer = Layerer(repository, Holds(), Scheme(), NoCache())
+        layerer = Layerer(repository, Holds(), Scheme, NoCache())
         found = repository.commit(commit)
         known = Layering(layerer.lay_out(found).snapshot)
         held = [entry for slot in known.snapshot.slots for entry in layerer.entries(found, known, slot)]

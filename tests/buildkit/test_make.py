@@ -106,7 +106,7 @@ def test_a_layer_holds_what_the_commit_holds(shop: Workshop) -> None:
         "link": link(b"d/tool"),
         "big": bytes(3 << 20),
     }
-    made = shop.maker.make(slot(), shop.entries(files))
+    made = shop.maker.make(slot(), shop.entries(files))()
     raw = read(made)
     assert contents(gzip.decompress(raw)) == {b"app/" + path.encode(): file for path, file in files.items()}
     assert made.written == Written(Digest.of(raw), Digest.of(gzip.decompress(raw)), len(raw))
@@ -121,7 +121,7 @@ def test_lfs_content_takes_the_place_of_its_pointer(shop: Workshop, lfs: Store) 
     entries = [lfs_entry(CONTENT, b"a.bin"), lfs_entry(CONTENT, b"b.bin")]
     shop.maker.prepare("1" * 40, entries)
     assert [pointer.path for pointer in lfs.prefetched] == [b"a.bin", b"b.bin"]
-    made = shop.maker.make(slot("lfs-00"), entries)
+    made = shop.maker.make(slot("lfs-00"), entries)()
     assert contents(gzip.decompress(read(made))) == {b"app/a.bin": CONTENT, b"app/b.bin": CONTENT}
     assert all(stream.closed for stream in lfs.streams)
 
@@ -134,7 +134,7 @@ def test_lfs_content_that_is_nowhere_is_an_error_before_anything_is_made(shop: W
 def test_an_object_that_is_no_blob_is_corrupt(shop: Workshop) -> None:
     tree = shop.origin.tree([])
     with pytest.raises(CorruptContent, match="a is a tree"):
-        shop.maker.make(slot(), [Entry(b"a", b"100644", tree)])
+        shop.maker.make(slot(), [Entry(b"a", b"100644", tree)])()
 
 
 def test_links_that_leave_the_tree_are_kept_and_talked_about(shop: Workshop) -> None:
@@ -144,7 +144,7 @@ def test_links_that_leave_the_tree_are_kept_and_talked_about(shop: Workshop) -> 
         "up": link(b"../x\n"),
         "d/up": link(b"../in"),
     }
-    made = shop.maker.make(slot(), shop.entries(files))
+    made = shop.maker.make(slot(), shop.entries(files))()
     assert contents(gzip.decompress(read(made)))[b"app/out"] == File(b"/etc/passwd", SYMLINK)
     assert shop.said == [
         "the symbolic link out leads out of the tree, to /etc/passwd",
@@ -168,38 +168,38 @@ def test_a_link_with_a_huge_target_is_refused_and_the_next_layer_is_right(shop: 
     files: dict[str, bytes | File] = {"link": link(b"x" * (3 << 20)), "z": b"1"}
     entries = shop.entries(files)
     with pytest.raises(InvalidInput, match="target of 3145728 bytes"):
-        shop.maker.make(slot(), entries)
-    assert contents(gzip.decompress(read(shop.maker.make(slot(), entries[1:])))) == {b"app/z": b"1"}
+        shop.maker.make(slot(), entries)()
+    assert contents(gzip.decompress(read(shop.maker.make(slot(), entries[1:])()))) == {b"app/z": b"1"}
 
 
 def test_what_an_earlier_layer_shares_is_not_read_again(shop: Workshop, tmp_path: Path) -> None:
     files: dict[str, bytes | File] = {f"d/{n}": b"%d" % n for n in range(500)}
     before = slot(key=b"one")
-    shop.maker.make(before, shop.entries(files))
+    shop.maker.make(before, shop.entries(files))()
     entries = shop.entries(files | {"d/7": b"other"})
     shop.repository.read = 0
-    made = shop.maker.make(slot(key=b"two"), entries, before)
+    made = shop.maker.make(slot(key=b"two"), entries, before)()
     assert 0 < shop.repository.read < 150
     fresh = Workshop(tmp_path / "fresh", NoCache(), Store())
-    assert read(made) == read(fresh.maker.make(slot(), fresh.entries(files | {"d/7": b"other"})))
+    assert read(made) == read(fresh.maker.make(slot(), fresh.entries(files | {"d/7": b"other"}))())
     fresh.close()
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 100, b"\xff" * 40])
 def test_members_that_are_none_are_made_again(shop: Workshop, damage: bytes) -> None:
     entries = shop.entries({"a": b"1"})
-    made = shop.maker.make(slot(key=b"one"), entries)
+    made = shop.maker.make(slot(key=b"one"), entries)()
     shop.cache.put("members", Digest.of(b"one").hex, damage)
-    assert shop.maker.make(slot(key=b"two"), entries, slot(key=b"one")).written == made.written
+    assert shop.maker.make(slot(key=b"two"), entries, slot(key=b"one"))().written == made.written
 
 
 def test_a_layer_that_was_described_truly_is_made_again_when_it_is_needed(shop: Workshop) -> None:
     shop.entries({"a": b"1"})
     commit = shop.repository.commit("HEAD")
-    layerer = Layerer(shop.repository, Holds(), Scheme(), NoCache())
+    layerer = Layerer(shop.repository, Holds(), Scheme, NoCache())
     layering = layerer.lay_out(commit)
     (found,) = layering.snapshot.slots
-    made = shop.maker.make(found, layerer.entries(commit, layering, found))
+    made = shop.maker.make(found, layerer.entries(commit, layering, found))()
     with shop.maker.again(commit, layerer, layering, found._replace(written=made.written)) as stream:
         assert Digest.of(stream.read()) == made.written.digest
     lie = made.written._replace(digest=Digest.of(b"lie"))

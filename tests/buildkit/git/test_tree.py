@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from buildkit.errors import InvalidInput
 from buildkit.git.repository import Repository
@@ -295,3 +297,36 @@ def test_a_folder_that_came_or_went_is_opened_on_its_side_alone(origin: ThrowAwa
         gone = {(change.path, change.new) for change in repository.changes(*trees)}
         come = {(change.path, change.old) for change in repository.changes(*trees[::-1])}
     assert gone == come == {(b"d/e/f", None), (b"d/g", None)}
+
+
+HOSTILE_NAMES = st.sampled_from(
+    [b"a", b"b", b"a-", b".", b"..", b".git", b".GIT", b".gitx", b"...", b"", b"n" * 256]
+)
+HOSTILE_PATHS = st.lists(HOSTILE_NAMES, min_size=1, max_size=3).map(b"/".join)
+ALL_MODES = st.sampled_from([b"100644", b"100755", b"120000", b"160000", b"100664", b"40000"])
+
+
+@given(st.lists(st.tuples(HOSTILE_PATHS, ALL_MODES), max_size=4), st.booleans())
+def test_what_is_refused_does_not_hang_on_how_it_is_found(
+    found: list[tuple[bytes, bytes]], in_order: bool
+) -> None:
+    """The passes over all entries let through what a look at each one would."""
+    entries = [Entry(path, mode, "1" * 40) for path, mode in (sorted(found) if in_order else found)]
+    paths = [entry.path for entry in entries]
+    names = [name for path in paths for name in path.split(b"/")]
+    folders = {path[:at] for path in paths for at, letter in enumerate(path) if letter == ord("/")}
+    sound = (
+        paths == sorted(set(paths))
+        and not any(name.lower() in (b"", b".", b"..", b".git") or len(name) > 255 for name in names)
+        and folders.isdisjoint(paths)
+        and all(entry.mode != b"40000" for entry in entries)
+    )
+    try:
+        checked = check(list(entries))
+    except InvalidInput:
+        assert not sound
+    else:
+        assert sound
+        assert [entry.mode for entry in checked] == [
+            b"100644" if entry.mode == b"100664" else entry.mode for entry in entries
+        ]

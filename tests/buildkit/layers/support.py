@@ -66,7 +66,7 @@ def layer(
             yield Content(len(data), [data[start : start + piece] for start in range(0, len(data), piece)])
 
     parts: list[bytes] = []
-    written = write_layer(entries_of(files), prefix, contents, parts.append)
+    written = write_layer(entries_of(files), prefix, contents, parts.append)()
     return written, b"".join(parts)
 
 

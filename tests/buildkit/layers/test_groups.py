@@ -58,7 +58,7 @@ def write(
     files: dict[bytes, bytes], known: Kept | None = None
 ) -> tuple[Written, bytes, dict[bytes, tuple[bytes, ...]], list[bytes]]:
     reader, parts, keep = Reader(files), list[bytes](), dict[bytes, tuple[bytes, ...]]()
-    written = write_layer(entries_of({**files}), "/app", reader, parts.append, known=known, keep=keep)
+    written = write_layer(entries_of({**files}), "/app", reader, parts.append, known=known, keep=keep)()
     return written, b"".join(parts), keep, reader.read
 
 
