@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,6 +27,7 @@ _USAGE = 2
 _BUG = 70
 _INTERRUPTED = 130
 _SWITCH_SECONDS = 0.0005
+_WIDE = 80
 
 
 def run() -> NoReturn:
@@ -115,11 +117,23 @@ def parser_of(verb: Verb) -> ArgumentParser:
         prog=f"treeship {verb.words}",
         description=verb.summary[0].upper() + verb.summary[1:] + ".",
         epilog=f"example: {module.EXAMPLE}",
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=partial(RawDescriptionHelpFormatter, width=_columns() - 2),
         allow_abbrev=False,
     )
     module.configure(parser)
     return parser
+
+
+def _columns() -> int:
+    """The width of the terminal. argparse would ask shutil, which loads every compression there is."""
+    try:
+        asked = int(os.environ.get("COLUMNS", ""))
+    except ValueError:
+        asked = 0
+    try:
+        return asked if asked > 0 else os.get_terminal_size(sys.stdout.fileno()).columns or _WIDE
+    except (AttributeError, OSError, ValueError):  # no terminal; no stdout, or one that is not a file
+        return _WIDE
 
 
 def _parse(verb: Verb, words: Sequence[str]) -> Namespace:

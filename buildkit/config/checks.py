@@ -12,11 +12,12 @@ from buildkit.errors import InvalidInput
 from buildkit.image.platform import Platform
 from buildkit.image.reference import LayoutReference, RegistryReference, Scratch, parse_reference
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?")
-_VARIANT = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+# Compiled by those who use them: most builds have few settings.
+_CONTROL = r"[\x00-\x1f\x7f]"
+_USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?"
+_VARIANT = r"[a-z0-9][a-z0-9._-]{0,47}"
+_SCHEME = r"[a-z][a-z0-9+.-]*://"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 _LONGEST_PATH, _LONGEST_NAME = 2048, 255
 # Compiling patterns takes a second for 64 KiB, and a commit may be hostile.
 PATTERNS_LIMIT = 64 * 1024
@@ -83,7 +84,7 @@ def _path_parts(text: str) -> None:
 
 def plain(text: str) -> str:
     """Something that is said on one line."""
-    if not text or _CONTROL.search(text):
+    if not text or re.search(_CONTROL, text):
         raise ValueError("expected one line of text")
     return text
 
@@ -94,14 +95,14 @@ def patterns(texts: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(f"patterns of more than {PATTERNS_LIMIT} characters in all")
     for text in texts:
         nothing = not text.strip() or text.startswith("#")
-        if nothing or _CONTROL.search(text):
+        if nothing or re.search(_CONTROL, text):
             raise ValueError(f"{text[:60]!r} is no gitignore pattern")
     return tuple(texts)
 
 
 def user(text: str) -> str:
     """As in a Dockerfile's USER."""
-    if not _USER.fullmatch(text):
+    if not re.fullmatch(_USER, text):
         raise ValueError("expected name, uid, name:group or uid:gid")
     return text
 
@@ -116,7 +117,7 @@ def words(texts: Sequence[str]) -> tuple[str, ...]:
 def named_texts(table: Mapping[str, str]) -> dict[str, str]:
     """Labels or environment variables: plain names, and values that a process can take."""
     for name, value in table.items():
-        if not name or "=" in name or _CONTROL.search(name):
+        if not name or "=" in name or re.search(_CONTROL, name):
             raise ValueError(f"{name[:60]!r} is no name: it may not be empty, have '=' or span lines")
         if "\0" in value:
             raise ValueError(f"the value of {name[:60]!r} has a NUL character")
@@ -126,7 +127,7 @@ def named_texts(table: Mapping[str, str]) -> dict[str, str]:
 def source_url(text: str) -> str:
     """A URL that everybody who has the image may read."""
     plain(text)
-    if not _SCHEME.match(text):
+    if not re.match(_SCHEME, text):
         raise ValueError("expected a URL, like https://git.example/team/project")
     who, at, _ = text.partition("://")[2].partition("/")[0].rpartition("@")
     if at and (":" in who or text.startswith("http")):
@@ -136,7 +137,7 @@ def source_url(text: str) -> str:
 
 def variant_name(text: str) -> str:
     """It becomes part of a tag, behind the commit."""
-    if not _VARIANT.fullmatch(text):
+    if not re.fullmatch(_VARIANT, text):
         raise ValueError("a variant's name has lower-case letters, digits, '.', '_' and '-', at most 48")
     return text
 
@@ -160,7 +161,7 @@ def _references(texts: Sequence[str], no_scratch: str) -> tuple[str, ...]:
 def hosts(texts: Sequence[str]) -> tuple[str, ...]:
     """Hosts with or without port."""
     for text in texts:
-        if not _HOST.fullmatch(text):
+        if not re.fullmatch(_HOST, text):
             raise ValueError("expected hosts like registry.example:5000, without scheme and path")
     return tuple(texts)
 

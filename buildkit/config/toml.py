@@ -16,8 +16,8 @@ TREESHIP_TOML = "treeship.toml"
 PYPROJECT = "pyproject.toml"
 # tomllib's time grows with the square of the parts of a dotted key: a file of one key would take minutes.
 _KEY_PART = rb"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*"""
-_LONG_KEY = re.compile(rb"(?<![A-Za-z0-9_-])(?:" + _KEY_PART + rb"\.[ \t]*){64}")
-_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_LONG_KEY = rb"(?<![A-Za-z0-9_-])(?:" + _KEY_PART + rb"\.[ \t]*){64}"
+_LINE = r" \(at line (\d+), column \d+\)$"
 _END = " (at end of document)"
 
 
@@ -62,7 +62,7 @@ def load(data: bytes, place: Place) -> dict[str, Any]:
     """Parse one file. Raises InvalidInput for what is no TOML, too large or nested too deep."""
     if len(data) > FILE_LIMIT:
         raise InvalidInput(f"{place} is larger than {FILE_LIMIT} bytes", "is this the right file?")
-    long_key = _LONG_KEY.search(data)
+    long_key = re.search(_LONG_KEY, data)
     if long_key:
         where = place.line(_line_at(data, long_key.start()))
         raise InvalidInput(f"{where}: a key of more than 64 parts", "no setting is nested that deep")
@@ -82,7 +82,7 @@ def _parse(text: str, place: Place) -> dict[str, Any]:
         raise InvalidInput(f"{place} is nested too deep", "no setting is nested that deep") from None
     except tomllib.TOMLDecodeError as error:
         fault, where = str(error), str(place)
-        if found := _LINE.search(fault):
+        if found := re.search(_LINE, fault):
             fault, where = fault[: found.start()], place.line(int(found[1]))
         elif fault.endswith(_END):
             fault, where = fault.removesuffix(_END), place.line(text.count("\n") + 1)
