@@ -70,6 +70,7 @@ OPENS_SOCKETS = {
 PROCESSES = {
     "buildkit.git.process": "git",
     "buildkit.registry.helper": "docker-credential-*",
+    "buildkit.wheels.locks.uvlock": "uv, which alone reads its lock",
     "buildkit.testing.repositories": "git, for throw-away repositories",
 }
 OTHER_WAYS = {"multiprocessing", "concurrent.futures.process", "pty"}
@@ -91,6 +92,11 @@ HEAVY = {
 
 # Run by name, or loaded by a table of names (VERBS), not imported.
 ENTRIES = {"ci.__main__", "ci.page", "buildkit.config.page"}
+# Dependency layers are in the making: these work and are tested, and `build` does not reach for them yet.
+AWAITED = {
+    "buildkit.wheels.splice", "buildkit.wheels.locks.index", "buildkit.wheels.locks.requirements",
+    "buildkit.wheels.locks.select", "buildkit.wheels.locks.uvlock", "buildkit.wheels.locks.pylock",
+}  # fmt: skip
 
 
 def test_buildkit_never_imports_ci() -> None:
@@ -179,7 +185,7 @@ def test_every_module_is_used() -> None:
     verbs = {verb.module for verb in import_module("ci.__main__").VERBS}
     idle = {
         name
-        for name in modules().keys() - used - verbs - ENTRIES
+        for name in modules().keys() - used - verbs - ENTRIES - AWAITED
         if not name.startswith("buildkit.testing") and not _is_package(name)
     }
     assert not idle

@@ -170,6 +170,7 @@ def test_the_page_of_the_command_line_is_current() -> None:
         ("build and explain", "explain --base docker://registry.example/bases/python:3.12"),
         ("check", "check docker://registry.example/app:x"),
         ("inspect", "inspect docker://registry.example/app:x"),
+        ("base facts", "base facts docker://registry.example/bases/python:3.12"),
         ("copy", "copy docker://registry.example/app:x oci:copies:x"),
     ],
 )

@@ -24,6 +24,7 @@ VERBS = (
     Verb("check", "buildkit.commands.check", "compute an image again from git and compare"),
     Verb("inspect", "buildkit.commands.inspect", "describe an image wherever it is"),
     Verb("copy", "buildkit.commands.copy", "copy an image from one place to another, as it is"),
+    Verb("base facts", "buildkit.commands.base_facts", "say what a base image holds, without running it"),
     Verb(
         "config show", "buildkit.commands.config_show", "show every setting, its value and where it came from"
     ),
