@@ -22,7 +22,7 @@ MEGABYTE = 1_000_000
 class Sizes(NamedTuple):
     """How large everything is; `engines` says whether the peers that need a daemon take part.
 
-    `settle` is the pause before each turn, in seconds.
+    `settle` is the pause before each turn, in seconds. `lock` names the packages of the torch lock; None is all.
     """
 
     shape: Shape
@@ -30,13 +30,26 @@ class Sizes(NamedTuple):
     big_file: int
     engines: bool
     settle: float
+    lock: frozenset[str] | None = None
 
 
 FULL = Sizes(
     Shape(5400, 11_000, 600, 100_000), Padding(layers=5, files=16), 2 << 30, engines=True, settle=1.0
 )
 # To see that all of it runs; the numbers mean nothing.
-TINY = Sizes(Shape(60, 1_000, 6, 1_000), Padding(layers=1, files=1), 4 << 20, engines=False, settle=0.0)
+TINY = Sizes(
+    Shape(60, 1_000, 6, 1_000),
+    Padding(layers=1, files=1),
+    4 << 20,
+    engines=False,
+    settle=0.0,
+    # With layers of every kind: 120 MB.
+    lock=frozenset({
+        "boto3", "botocore", "jmespath", "metaflow", "numpy", "nvidia-cuda-nvrtc-cu12",
+        "nvidia-cuda-runtime-cu12", "nvidia-nvtx-cu12", "pandas", "pip", "python-dateutil", "requests",
+        "s3transfer", "scikit-learn", "scipy", "six", "urllib3",
+    }),
+)  # fmt: skip
 
 
 class Arena:
@@ -65,6 +78,11 @@ class Arena:
     def base(self) -> str:
         """The base's reference."""
         return bases.push(self.registry, self.sizes.padding, "base")
+
+    @cached_property
+    def plain_base(self) -> str:
+        """The base without padding."""
+        return bases.push_plain(self.registry, "plain")
 
     def image(self, name: str) -> str:
         """The reference of a repository of the registry, without a tag."""

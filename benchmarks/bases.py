@@ -27,8 +27,17 @@ class Padding(NamedTuple):
 
 def push(registry: DockerRegistry, padding: Padding, name: str) -> str:
     """Push the base as NAME; its reference, without a transport."""
+    return _push(registry, layout(padding), name)
+
+
+def push_plain(registry: DockerRegistry, name: str) -> str:
+    """The same of a base that is Debian with Python and nothing else."""
+    return _push(registry, base_image.layout(), name)
+
+
+def _push(registry: DockerRegistry, folder: Path, name: str) -> str:
     reference = f"{registry.host}/{name}:latest"
-    run([crane(), "push", layout(padding), reference], timeout=600)
+    run([crane(), "push", folder, reference], timeout=600)
     return reference
 
 

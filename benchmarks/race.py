@@ -52,7 +52,7 @@ def race(arena: Arena, contestants: Sequence[Contestant], *, warm: int = 2) -> l
         for each in order.sample(contestants, len(contestants)):
             commit = each.clone.change(number) if number else each.clone.head
             before = arena.stored()
-            _settle(arena.sizes.settle)
+            settle(arena.sizes.settle)
             seconds = processes.seconds(each.steps(commit))
             say(f"round {number - warm + 1} of {arena.rounds}  {each.name}  {seconds:.3f} s")
             if number >= warm:
@@ -61,7 +61,7 @@ def race(arena: Arena, contestants: Sequence[Contestant], *, warm: int = 2) -> l
     return [Series(name, tuple(times[name]), tuple(pushed[name])) for name in times]
 
 
-def _settle(pause: float) -> None:
+def settle(pause: float) -> None:
     """What the one before has left to be written, or a daemon to be tidied up, is not the next one's cost."""
     os.sync()
     time.sleep(pause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import cold, memory, one_file_changed, partition, startup, ten_times_larger
+from benchmarks import cold, dependencies, memory, one_file_changed, partition, startup, ten_times_larger
 from benchmarks.arena import Arena
 from benchmarks.results import Result
 
@@ -17,4 +17,5 @@ BENCHMARKS: dict[str, Benchmark] = {
     ten_times_larger.NAME: ten_times_larger.run,
     cold.NAME: cold.run,
     memory.NAME: memory.run,
+    dependencies.NAME: dependencies.run,
 }

@@ -7,7 +7,7 @@ destination *is* trusted for is that the blobs it names are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from buildkit.endpoints import Source
@@ -26,11 +26,14 @@ _OTHERS = 16
 
 
 class Hint(NamedTuple):
-    """A layer as an earlier image describes it; `origin` is (host, repository) to mount it from."""
+    """A layer as an earlier image describes it; `origin` is (host, repository) to mount it from, and `beside` are the
+    keys of all layers of that image."""
 
     name: str
     written: Written
     origin: tuple[str, str] | None
+    annotations: Mapping[str, str] = {}
+    beside: frozenset[Digest] = frozenset()
 
 
 def lineage(repository: Repository, commit: Commit, most: int = _FIRST_PARENTS + _OTHERS) -> Iterator[str]:
@@ -80,13 +83,17 @@ def read_hints(manifests: Iterable[Manifest], reference: Reference) -> dict[Dige
     """The layers that say a key and a diff id; malformed ones are passed over, they are only hints."""
     origin = (reference.host, reference.repository) if isinstance(reference, RegistryReference) else None
     found: dict[Digest, Hint] = {}
-    for layer in (layer for manifest in manifests for layer in manifest.layers):
-        try:
-            key, diff_id = Digest(layer.annotations[LAYER_KEY]), Digest(layer.annotations[LAYER_DIFF_ID])
-        except (KeyError, InvalidInput):
-            continue
-        written = Written(layer.digest, diff_id, layer.size)
-        found[key] = Hint(layer.annotations.get(LAYER_NAME, ""), written, origin)
+    for manifest in manifests:
+        described: dict[Digest, Hint] = {}
+        for layer in manifest.layers:
+            try:
+                key, diff_id = Digest(layer.annotations[LAYER_KEY]), Digest(layer.annotations[LAYER_DIFF_ID])
+            except (KeyError, InvalidInput):
+                continue
+            written = Written(layer.digest, diff_id, layer.size)
+            described[key] = Hint(layer.annotations.get(LAYER_NAME, ""), written, origin, layer.annotations)
+        beside = frozenset(described)
+        found.update((key, hint._replace(beside=beside)) for key, hint in described.items())
     return found
 
 

@@ -17,12 +17,13 @@ from buildkit.image.manifest import Index, Manifest
 from buildkit.layers.layer import Written
 
 
-class CodeLayer(NamedTuple):
-    """A layer of the commit, ready to be named in a manifest."""
+class BuiltLayer(NamedTuple):
+    """A layer above the base's, ready to be named in a manifest; `told` are annotations beside those of every layer."""
 
     name: str
     key: Digest
     written: Written
+    told: Mapping[str, str] = {}
 
     @property
     def descriptor(self) -> Descriptor:
@@ -31,6 +32,7 @@ class CodeLayer(NamedTuple):
             names.LAYER_NAME: self.name,
             names.LAYER_KEY: self.key,
             names.LAYER_DIFF_ID: self.written.diff_id,
+            **self.told,
         }
         return Descriptor(media.OCI_LAYER_GZIP, self.written.digest, self.written.size, annotations)
 
@@ -43,7 +45,7 @@ class BuiltImage(NamedTuple):
     manifest: Manifest
 
 
-def image(base: Base, layers: Sequence[CodeLayer], commit: Commit, holds: Holds) -> BuiltImage:
+def image(base: Base, layers: Sequence[BuiltLayer], commit: Commit, holds: Holds) -> BuiltImage:
     """The image of a commit on a base."""
     annotations = annotations_of(base, commit, holds)
     config = base.config.extend(

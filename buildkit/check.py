@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from buildkit import build
-from buildkit.build import Bench
 from buildkit.compare import Difference, Image, compare
 from buildkit.config.values import Holds
+from buildkit.design import Bench, design
 from buildkit.endpoints import Source
 from buildkit.errors import CorruptContent, InvalidInput
 from buildkit.git.commit import Commit
@@ -21,6 +20,7 @@ from buildkit.image.config import ImageConfig
 from buildkit.image.digest import Digest
 from buildkit.image.manifest import Document, Index, Manifest
 from buildkit.image.platform import Platform
+from buildkit.production import make
 from buildkit.spool import Void
 
 
@@ -80,7 +80,7 @@ def check(bench: Bench, commit: Commit, holds: Holds, subject: Subject) -> Verdi
     """Compute the image of `commit` and compare. `bench` must have a cache that remembers nothing."""
     settings, base_source = complete(holds, subject)
     with Void() as nowhere:
-        product = build.make(bench, build.design(bench, commit, settings), nowhere)
+        product = make(bench, design(bench, commit, settings), nowhere)
     differences: list[Difference] = []
     if product.digest != subject.document.digest:
         for built in product.images:

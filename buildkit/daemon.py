@@ -133,17 +133,35 @@ class DaemonSource:
 @contextmanager
 def connected() -> Iterator[Engine]:
     """The engine of the environment; errors of the SDK become errors of the tree."""
+    with session() as api:
+        yield _Docker(api)
+
+
+@contextmanager
+def session() -> Iterator[Any]:
+    """The SDK's low-level client for the engine of the environment; its errors become errors of the tree."""
     import docker
     import requests
 
     try:
         client = docker.from_env(timeout=_PATIENCE)
         try:
-            yield _Docker(client.api)
+            yield client.api
         finally:
             client.close()
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise _translated(error) from error
+
+
+def inspected(api: Any, image: str) -> dict[str, Any] | None:
+    """What the engine says of an image given by name or id; None where it is unknown."""
+    import docker
+
+    try:
+        found: dict[str, Any] = api.inspect_image(image)
+    except docker.errors.NotFound:
+        return None
+    return found
 
 
 class _Docker:
@@ -153,13 +171,8 @@ class _Docker:
         self._api = api
 
     def layers(self, image: str) -> list[str] | None:
-        import docker
-
-        try:
-            found = self._api.inspect_image(image)
-        except docker.errors.NotFound:
-            return None
-        return list((found.get("RootFS") or {}).get("Layers") or [])
+        found = inspected(self._api, image)
+        return None if found is None else list((found.get("RootFS") or {}).get("Layers") or [])
 
     def images(self) -> list[str]:
         found = sorted(self._api.images(), key=lambda image: -int(image.get("Created") or 0))

@@ -31,19 +31,36 @@ class Destination(NamedTuple):
     guarded: str = ""
 
 
-def destinations(to: Sequence[str], commit: str, variant: str, *, commit_tag: bool) -> list[Destination]:
+def destinations(
+    to: Sequence[str], commit: str, variant: str, *, commit_tag: bool, among_others: bool = False
+) -> list[Destination]:
     """The destinations of `--to`; several tags of one repository or layout are one destination.
 
     A registry image gets the commit's tag too; elsewhere the commit's tag is what an image without tag is called.
+    Where this variant is built among others, the tags that were asked for get its name as well.
     """
     own = f"{commit}-{variant}" if variant else commit
     merged: dict[Reference, Destination] = {}
     for text in to or (EMBEDDED,):
-        found = _destination(parse_reference(text), own, commit_tag=commit_tag)
+        reference = parse_reference(text)
+        found = _destination(
+            _apart(reference, variant) if among_others else reference, own, commit_tag=commit_tag
+        )
         known = merged.get(found.reference, found)
         tags = tuple(dict.fromkeys(known.tags + found.tags))
         merged[found.reference] = found._replace(tags=tags)
     return list(merged.values())
+
+
+def _apart(reference: Reference, variant: str) -> Reference:
+    """The same place with a tag of this variant's own."""
+    if isinstance(reference, ArchiveReference):
+        raise InvalidInput(
+            f"{reference} is a file for one image, and every variant is one", "give --variant NAME for it"
+        )
+    if isinstance(reference, Scratch) or not reference.tag:
+        return reference
+    return reference._replace(tag=f"{reference.tag}-{variant}")
 
 
 def _destination(reference: Reference, own: str, *, commit_tag: bool) -> Destination:

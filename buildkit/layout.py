@@ -27,7 +27,7 @@ LOCK = ".treeship.lock"
 VERSION = "1.0.0"
 
 
-class _Layout:
+class Layout:
     """The names inside of a layout, and what may be behind them."""
 
     def __init__(self, reference: LayoutReference) -> None:
@@ -36,6 +36,7 @@ class _Layout:
         self.blobs = os.path.join(self.root, "blobs", "sha256")
 
     def inside(self, name: str) -> str:
+        """The path of something in its root."""
         return os.path.join(self.root, name)
 
     def path(self, digest: Digest) -> str:
@@ -83,12 +84,21 @@ class _Layout:
         return stat.S_ISREG(found.st_mode) and found.st_size == descriptor.size
 
     def read_document(self, digest: Digest, media_type: str = "") -> Document:
+        """A manifest or index by its digest, which its bytes are compared with."""
         raw = files.read_small(self.path(digest), canonical.DOCUMENT_LIMIT)
         return parse_document(check_digest(raw, digest, self.path(digest)), media_type)
 
     def read_entry(self, descriptor: Descriptor) -> Document:
+        """A manifest or index as an entry describes it."""
         raw = files.read_small(self.path(descriptor.digest), canonical.DOCUMENT_LIMIT)
         return parse_document(check(raw, descriptor, self.path(descriptor.digest)), descriptor.media_type)
+
+    def write_index(self, fields: dict[str, Any], manifests: list[Any]) -> None:
+        """Put `index.json` in place of the one there was, whose `fields` these are. For who holds the lock."""
+        # Escaped, unlike `canonical`: a lone surrogate in a foreign entry has to survive.
+        raw = json.dumps({**fields, "manifests": manifests}, separators=(",", ":")).encode()
+        files.replace(self.inside("index.json"), raw)
+        files.sync_directory(self.root)
 
 
 class LayoutSource:
@@ -96,7 +106,7 @@ class LayoutSource:
 
     def __init__(self, reference: LayoutReference) -> None:
         """Raises NotFound where there is no layout."""
-        self._layout = _Layout(reference)
+        self._layout = Layout(reference)
         if not self._layout.exists():
             raise NotFound(
                 f"no OCI layout in {reference.directory}", "check the path; a layout has a file 'oci-layout'"
@@ -127,7 +137,7 @@ class LayoutSink:
     """Writes images to a layout, making it where it does not exist. Safe for many writers at once."""
 
     def __init__(self, reference: LayoutReference) -> None:
-        self._layout = _Layout(reference)
+        self._layout = Layout(reference)
 
     def lookup(self, tag: str) -> Document | None:
         """What the name points to now; None too where there is no layout yet."""
@@ -152,7 +162,6 @@ class LayoutSink:
                     self._write(blob)
             for document in work.documents:
                 self._write_document(document)
-            self._require_complete(work)
             files.sync_directory(self._layout.blobs)
             self._point(work)
         return receipt
@@ -204,13 +213,12 @@ class LayoutSink:
 
     def _point(self, work: Publication) -> None:
         with files.locked(self._layout.inside(LOCK)):
+            # Under the lock: whoever takes blobs away that nothing names (`retention/layout.py`) holds it too.
+            self._require_complete(work)
             fields = self._layout.index()
             manifests = pointed(fields["manifests"], work.target.descriptor, work.tags)
             if manifests != fields["manifests"] or not os.path.exists(self._layout.inside("index.json")):
-                # Escaped, unlike `canonical`: a lone surrogate in a foreign entry has to survive.
-                raw = json.dumps({**fields, "manifests": manifests}, separators=(",", ":")).encode()
-                files.replace(self._layout.inside("index.json"), raw)
-                files.sync_directory(self._layout.root)
+                self._layout.write_index(fields, manifests)
 
 
 def _is_ours(name: str) -> bool:

@@ -69,14 +69,30 @@ class Snapshot(NamedTuple):
             return None
 
 
+class PlannedWheel(NamedTuple):
+    """A wheel of a layer: its file's bytes (0: not known), and which requirement pulled it in."""
+
+    name: str
+    version: str
+    size: int
+    why: str
+
+
 class PlannedLayer(NamedTuple):
     """A slot and why it is as it is. `changed` are the paths that differ from the ancestor's; `origin` is
-    (host, repository) of a trusted image that has the layer."""
+    (host, repository) of a trusted image that has the layer.
+
+    `wheels` are those of a layer of wheels; `told` is what its descriptor says of it; `beside` are the keys of the
+    layers that the trusted image has which describes this one.
+    """
 
     slot: Slot
     reason: Reason
     changed: tuple[bytes, ...] = ()
     origin: tuple[str, str] | None = None
+    wheels: tuple[PlannedWheel, ...] = ()
+    told: Mapping[str, str] = {}
+    beside: frozenset[Digest] = frozenset()
 
 
 def snapshot(groups: Mapping[str, list[Entry]], prefix: str) -> tuple[Snapshot, dict[Digest, bytes]]:

@@ -97,12 +97,22 @@ def resolve(members: dict[str, Member], name: str, what: str) -> Member:
     return member
 
 
+def number(field: bytes) -> int:
+    """A number of a header: octal, or GNU's binary form; -1 for anything else, negative ones included."""
+    if field[0] & 0x80:
+        return -1 if field[0] & 0x40 else int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+    digits = field.strip(b" \0")
+    if not digits:
+        return 0
+    return int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else -1
+
+
 def _header(block: bytes, extended: dict[str, str], what: str) -> tuple[bytes, int, str, str]:
     """Kind, size, name and link target of one header, extensions applied."""
-    if len(block) < BLOCK or _number(block[148:156]) != sum(block[:148]) + 256 + sum(block[156:]):
+    if len(block) < BLOCK or number(block[148:156]) != sum(block[:148]) + 256 + sum(block[156:]):
         raise _refusal(what, "a header is broken")
     kind = block[156:157]
-    size, name, target = _number(block[124:136]), _text(block[0:100]), _text(block[157:257])
+    size, name, target = number(block[124:136]), _text(block[0:100]), _text(block[157:257])
     if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
         name = f"{prefix}/{name}"
     if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
@@ -147,15 +157,6 @@ def _meta(file: Shared, offset: int, size: int, what: str) -> bytes:
     if size > _META_LIMIT:
         raise _refusal(what, "an extended header is larger than any name")
     return file.read(offset, size)
-
-
-def _number(field: bytes) -> int:
-    if field[0] & 0x80:  # GNU's binary form; negative ones are of no use here
-        return -1 if field[0] & 0x40 else int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-    digits = field.strip(b" \0")
-    if not digits:
-        return 0
-    return int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else -1
 
 
 def _text(field: bytes) -> str:

@@ -106,4 +106,4 @@ class Lines(Silent):
     def start(self, label: str, total: int) -> None:
         """Say what begins, if it is large."""
         if total >= _WORTH_SAYING:
-            self._stream.write(f"sending {label}, {human.size(total)}\n")
+            self._stream.write(f"{label}, {human.size(total)}\n")

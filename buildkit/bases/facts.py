@@ -6,6 +6,7 @@ Paths are absolute inside the image. Facts about a Python are what that interpre
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from types import UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -134,22 +135,22 @@ class Facts(NamedTuple):
         return facts
 
 
-def missing_for_metaflow(facts: Facts, env: dict[str, str]) -> list[str]:
+def missing_for_metaflow(facts: Facts, env: Mapping[str, str], brought: Collection[str] = ()) -> list[str]:
     """What keeps Metaflow from running on Argo in this image, as sentences; empty when it does.
 
-    `env` is the image's environment. Each point failed a real run: with METAFLOW_SKIP_INSTALL_DEPENDENCIES
-    pip is not asked for anything, so it need not be there; boto3 and requests must, or be put there by the build.
+    `env` is the image's environment, `brought` names what is installed on top of the base. Each point failed a real
+    run: with METAFLOW_SKIP_INSTALL_DEPENDENCIES pip is not asked for anything, so it need not be there; boto3 and
+    requests must, or be put there by the build.
     """
     missing = [f"no {name} on PATH" for name in ("bash", "tar", "python") if not facts.program(name)]
     python = facts.chosen
     if python is None:
         return [*missing, "no Python interpreter was recognized"] if facts.program("python") else missing
+    modules = {*python.modules, *brought}
     if python.lacks:
         missing.append(f"the standard library of {python.path} is not whole: {', '.join(python.lacks)}")
-    missing += [
-        f"{python.path} has no {name}" for name in ("boto3", "requests") if name not in python.modules
-    ]
-    if "pip" not in python.modules and not env.get("METAFLOW_SKIP_INSTALL_DEPENDENCIES"):
+    missing += [f"{python.path} has no {name}" for name in ("boto3", "requests") if name not in modules]
+    if "pip" not in modules and not env.get("METAFLOW_SKIP_INSTALL_DEPENDENCIES"):
         missing.append(
             f"{python.path} has no pip; METAFLOW_SKIP_INSTALL_DEPENDENCIES=1 in the image does as well"
         )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
 from buildkit.bases.base import Base
 from buildkit.bases.facts import VERSION, Facts
 from buildkit.bases.findings import find
 from buildkit.bases.scan import scan
 from buildkit.cache import Cache
+from buildkit.endpoints import Progress, Silent
 from buildkit.errors import CorruptContent
 from buildkit.image import canonical
 from buildkit.image.digest import Digest
 
 
-def facts_of(base: Base, cache: Cache) -> Facts:
-    """What the base holds. Streams all layers where the cache does not know it: seconds for each GB.
+def facts_of(base: Base, cache: Cache, progress: Progress | None = None) -> Facts:
+    """What the base holds. Streams all layers where the cache does not know it: seconds for each GB, of which
+    `progress` is told.
 
     CorruptContent for layers that are broken or hostile, InvalidInput for zstd without its library, and what
     the base's source raises. Nothing is remembered of a base that raised.
@@ -25,11 +31,37 @@ def facts_of(base: Base, cache: Cache) -> Facts:
             return Facts.load(stored)
         except CorruptContent:
             pass  # of another release; found out again below
-    source = base.source
-    tree = scan((f"layer {layer.digest}", source.blob(layer)) for layer in base.layers if source is not None)
-    facts = find(tree, environment(base), base.platform.architecture)
+    facts = find(scan(_streams(base, progress or Silent())), environment(base), base.platform.architecture)
     cache.put("facts", name, facts.dump())
     return facts
+
+
+def _streams(base: Base, progress: Progress) -> Iterator[tuple[str, BinaryIO]]:
+    """Each layer is opened when the one before has been read; who takes it closes it."""
+    source = base.source
+    for layer in base.layers if source is not None else ():
+        assert source is not None
+        stream = _Told(source.blob(layer), progress, f"read {layer.digest.hex[:12]}", layer.size)
+        yield f"layer {layer.digest}", cast(BinaryIO, stream)
+
+
+class _Told(io.RawIOBase):
+    """Tells of what is read, and of the end even where it is an error: bars must be gone before that is shown."""
+
+    def __init__(self, stream: BinaryIO, progress: Progress, label: str, size: int) -> None:
+        self._stream, self._progress, self._label = stream, progress, label
+        progress.start(label, size)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._stream.read(-1 if size is None else size)
+        self._progress.advance(self._label, len(data))
+        return data
+
+    def close(self) -> None:
+        if not self.closed:
+            self._progress.finish(self._label)
+            self._stream.close()
+        super().close()
 
 
 def environment(base: Base) -> dict[str, str]:

@@ -14,8 +14,8 @@ from buildkit.bases.inflate import inflated
 from buildkit.bases.tree import File, Link, Tree
 from buildkit.bases.wanted import Wanted, wanted, wanted_folder
 from buildkit.errors import CorruptContent
+from buildkit.tarfiles import BLOCK, number
 
-BLOCK = 512
 _ZEROS = bytes(BLOCK)
 _META_LIMIT = 1024 * 1024
 _LAYER_LIMIT = 256 << 30
@@ -182,10 +182,10 @@ def _checked(block: bytes, source: _Bytes) -> tuple[str, int]:
     """The kind and the size of a header that has the right sum."""
     if len(block) < BLOCK:
         raise source.refusal("it is cut off within a header")
-    total = _number(block[148:156])
+    total = number(block[148:156])
     if total != sum(block) - sum(block[148:156]) + 256:
         raise source.refusal("a header is broken")
-    size = _number(block[124:136])
+    size = number(block[124:136])
     if size < 0:
         raise source.refusal("a header has an impossible size")
     return chr(block[156]), size
@@ -210,7 +210,7 @@ def _header(block: bytes, kind: str, size: int, extended: dict[str, str], source
     target = extended.get("linkpath") or _text(block[157:257])
     data = 0 if ord(kind) in _NO_DATA else size
     kind = "0" if kind in "\0S" else kind
-    return _Header(name, kind, max(_number(block[100:108]), 0), target, data, sparse)
+    return _Header(name, kind, max(number(block[100:108]), 0), target, data, sparse)
 
 
 def _extension(kind: str, raw: bytes, source: _Bytes) -> dict[str, str]:
@@ -236,16 +236,6 @@ def _extension(kind: str, raw: bytes, source: _Bytes) -> dict[str, str]:
 
 def _padded(size: int) -> int:
     return size + -size % BLOCK
-
-
-def _number(field: bytes) -> int:
-    """Octal, or GNU's binary form; -1 for anything else."""
-    if field[0] & 0x80:
-        return -1 if field[0] & 0x40 else int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-    digits = field.strip(b" \0")
-    if not digits:
-        return 0
-    return int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else -1
 
 
 def _text(field: bytes) -> str:

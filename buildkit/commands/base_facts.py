@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with network(places, console, Traffic()) as connect:
         source = None if isinstance(reference, Scratch) else open_source(reference, connect)
         (base,) = bases.resolve(reference, source, platforms, cache)
-        facts = facts_of(base, cache)
+        facts = facts_of(base, cache, console.progress())
     if places.json:
         console.json(_description(arguments.image, base, facts))
     else:

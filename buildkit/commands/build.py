@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 
 from buildkit import build
+from buildkit.build import Opened, Sent
 from buildkit.commands import options, report
-from buildkit.commands.workbench import workbench
-from buildkit.destinations import destinations
+from buildkit.commands.batch import Done, Job, jobs
+from buildkit.commands.workbench import Workbench, workbench
+from buildkit.design import Design
+from buildkit.production import Offer, Product, Shelf, make
 from buildkit.spool import Spool
 from buildkit.terminal import Console
 
@@ -27,15 +31,30 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build, send, remember, report."""
     began = time.monotonic()
     with workbench(arguments, console) as found, Spool() as spool:
-        places, holds = found.places, found.holds
-        wanted = destinations(places.to, found.commit.oid, holds.selected, commit_tag=places.commit_tag)
-        opened = build.open_destinations(found.bench, found.commit, holds, wanted)
-        reuse = places.reuse_from if places.reuse_enabled else ()
-        plan = build.design(found.bench, found.commit, holds, reuse, wanted)
-        product = build.make(found.bench, plan, spool, build.eager(plan, opened))
-        delivered = build.deliver(product, opened, places)
-        build.remember(found.bench, product)
-    report.show(
-        console, report.of(product, delivered, found.traffic, time.monotonic() - began), json=places.json
-    )
+        asked = jobs(found)
+        shelf: Shelf = {}
+        products = [
+            make(found.bench, plan, spool, _offer(asked, plan, opened), shelf) for plan, opened in asked
+        ]
+        done = _sent(found, asked, products)
+        for product, delivered in done:
+            build.remember(found.bench, product, delivered)
+    result = report.of_all(done, found, time.monotonic() - began)
+    report.show_all(console, result, json=found.places.json)
     return 0
+
+
+def _offer(asked: Sequence[Job], plan: Design, opened: Sequence[Opened]) -> Offer | None:
+    """Layers are sent as they are made only for a single image: of several, each may still be refused."""
+    return build.eager(plan, opened) if len(asked) == 1 else None
+
+
+def _sent(found: Workbench, asked: Sequence[Job], products: Sequence[Product]) -> list[Done]:
+    """All images are refused or none."""
+    for product, (_, opened) in zip(products, asked, strict=True):
+        build.refuse(product, opened, found.places)
+    sent: Sent = {}
+    return [
+        Done(product, build.deliver(product, opened, found.places, sent))
+        for product, (_, opened) in zip(products, asked, strict=True)
+    ]

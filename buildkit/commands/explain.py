@@ -7,8 +7,9 @@ import time
 
 from buildkit import build
 from buildkit.commands import options, report
+from buildkit.commands.batch import Done, jobs
 from buildkit.commands.workbench import workbench
-from buildkit.destinations import destinations
+from buildkit.production import outline
 from buildkit.spool import Void
 from buildkit.terminal import Console
 
@@ -22,16 +23,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Layers that are not known are made to learn their size, and thrown away."""
+    """Layers of the tree that are not known are made to learn their size, and thrown away; those of wheels are not."""
     began = time.monotonic()
     with workbench(arguments, console, writes=False) as found, Void() as spool:
-        places, holds = found.places, found.holds
-        wanted = destinations(places.to, found.commit.oid, holds.selected, commit_tag=places.commit_tag)
-        opened = build.open_destinations(found.bench, found.commit, holds, wanted)
-        reuse = places.reuse_from if places.reuse_enabled else ()
-        plan = build.design(found.bench, found.commit, holds, reuse, wanted)
-        product = build.make(found.bench, plan, spool)
-        surveyed = build.survey(product, opened, places)
-    result = report.of(product, surveyed, found.traffic, time.monotonic() - began)
-    report.show(console, result, json=places.json, explain=True)
+        done = [
+            Done(product, build.survey(product, opened, found.places))
+            for plan, opened in jobs(found)
+            for product in [outline(found.bench, plan, spool)]
+        ]
+    result = report.of_all(done, found, time.monotonic() - began)
+    report.show_all(console, result, json=found.places.json, explain=True)
     return 0

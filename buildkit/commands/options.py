@@ -11,9 +11,14 @@ from buildkit.config.table import SETTINGS, Kind, Setting
 _METAVARS = {
     "base": "REF", "platforms": "OS/ARCH", "to": "DEST", "reuse.from": "REF", "insecure": "HOST", "repo": "DIR",
     "cache": "DIR", "variant": "NAME", "ca_file": "FILE", "lfs.url": "URL", "jobs": "N",
+    "expire.keep": "REF",
+    "wheels.wheelhouse": "DIR", "wheels.index": "URL", "wheels.hosts": "HOST",
 }  # fmt: skip
 NETWORK = ("insecure", "ca_file", "timeouts.connect", "timeouts.read", "cache", "jobs", "json")
-CONTENT = ("repo", "base", "variant", "platforms", "lfs.url")
+CONTENT = (
+    "repo", "base", "variant", "platforms", "dependencies",
+    "wheels.wheelhouse", "wheels.index", "wheels.hosts", "lfs.url",
+)  # fmt: skip
 DELIVERY = ("to", "retag", "commit_tag", "reuse.from", "reuse.enabled")
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from buildkit.build import Bench
 from buildkit.cache import Cache, NoCache, ReadOnlyCache
 from buildkit.commands.options import settings_of
 from buildkit.config.holds import parse_holds
 from buildkit.config.places import left_to_protected, resolve_places
 from buildkit.config.toml import FILE_LIMIT, PYPROJECT, TREESHIP_TOML
-from buildkit.config.user import read_user_file
-from buildkit.config.values import Holds, Places, Resolved, SettingsFiles
+from buildkit.config.user import UserFile, read_user_file
+from buildkit.config.values import ALL_VARIANTS, Holds, Places, Resolved, SettingsFiles
+from buildkit.dependencies.lazy import CommitFiles, LazyWheels
+from buildkit.design import Bench
 from buildkit.endpoints import Traffic
-from buildkit.errors import InvalidInput, TreeshipError
+from buildkit.errors import InvalidInput, NotFound, TreeshipError
 from buildkit.git.address import is_url
 from buildkit.git.commit import Commit
 from buildkit.git.protected import protected_tip
@@ -31,14 +34,24 @@ if TYPE_CHECKING:
     from buildkit.registry.registries import Registries
 
 
+_OF_WHEELS = frozenset({"wheels.index", "wheels.hosts"})
+
+
 class Workbench(NamedTuple):
     """A verb's inputs, resolved."""
 
     bench: Bench
     commit: Commit
-    holds: Holds
+    variants: tuple[Holds, ...]
     resolved: Resolved
     traffic: Traffic
+
+    @property
+    def holds(self) -> Holds:
+        """For verbs that take one image. InvalidInput where every variant was asked for."""
+        if self.places.variant == ALL_VARIANTS:
+            raise InvalidInput("this is done for one variant at a time", "give --variant NAME")
+        return self.variants[0]
 
     @property
     def places(self) -> Places:
@@ -90,9 +103,8 @@ def workbench(
     """Open what `arguments` name. `writes`: whether the cache may be added to, and anything be left behind;
     `remembers`: whether the cache is used; `protected`: whether to ask for the protected branch where this run could
     do without."""
-    flags = settings_of(arguments)
-    user_file = read_user_file(console.environ)
-    resolved = resolve_places(flags, console.environ, user_file)
+    sources = _Sources(settings_of(arguments), console.environ, read_user_file(console.environ))
+    resolved = sources.resolve()
     traffic = Traffic()
     with ExitStack() as stack:
         # "" is no HEAD: it is what a script's unset variable becomes.
@@ -101,18 +113,46 @@ def workbench(
         repository, name = _open(resolved.places.repo, wanted, clones)
         stack.callback(repository.close)
         commit = repository.commit(name)
-        holds = _holds(repository, commit, resolved.places, flags)
-        if protected or _needs_protected(left_to_protected(flags, console.environ, user_file), holds):
-            resolved = resolve_places(
-                flags, console.environ, user_file, _protected(repository, holds, console)
-            )
-        for ignored in (*holds.ignored, *resolved.ignored):
+        variants = _holds(repository, commit, resolved.places, sources.flags)
+        asks = protected or _needs_protected(sources.left(), variants[0])
+        if asks:
+            resolved = sources.resolve(_protected(repository, variants[0], console))
+        for ignored in (*variants[0].ignored, *resolved.ignored):
             console.note(str(ignored))
         connect = stack.enter_context(network(resolved.places, console, traffic))
         cache = _cache(resolved.places, writes=writes, remembers=remembers)
-        lfs = LazyLfs(repository, resolved.places, writes=writes)
-        bench = Bench(repository, cache, connect, lfs, console.progress(), console.note)
-        yield Workbench(bench, commit, holds, resolved, traffic)
+        places = resolved.places
+        later = (
+            (lambda: places) if asks else partial(_wheel_places, sources, repository, variants[0], console)
+        )
+        wheels = LazyWheels(CommitFiles(repository, commit), later, cache, traffic, console, writes=writes)
+        stack.callback(wheels.close)
+        lfs = LazyLfs(repository, places, writes=writes)
+        bench = Bench(repository, cache, connect, lfs, wheels, console.progress(), console.note)
+        yield Workbench(bench, commit, variants, resolved, traffic)
+
+
+class _Sources(NamedTuple):
+    """Where settings that are not the commit's come from, but for the protected branch."""
+
+    flags: dict[str, Any]
+    environ: Mapping[str, str]
+    user_file: UserFile | None
+
+    def resolve(self, protected: SettingsFiles | None = None) -> Resolved:
+        return resolve_places(self.flags, self.environ, self.user_file, protected)
+
+    def left(self) -> frozenset[str]:
+        """The settings that only the protected branch can still give a value."""
+        return left_to_protected(self.flags, self.environ, self.user_file)
+
+
+def _wheel_places(sources: _Sources, repository: Repository, holds: Holds, console: Console) -> Places:
+    """The protected branch may say where wheels come from; only who fetches some asks for it. From any thread."""
+    if sources.left().isdisjoint(_OF_WHEELS):
+        return sources.resolve().places
+    with closing(Repository(repository.directory)) as own:
+        return sources.resolve(_protected(own, holds, console)).places
 
 
 def _for_this_run(stack: ExitStack, places: Places) -> str:
@@ -138,15 +178,29 @@ def _open(repository: str, commit: str, clones: str) -> tuple[Repository, str]:
     return Repository(repository or "."), commit
 
 
-def _holds(repository: Repository, commit: Commit, places: Places, flags: dict[str, object]) -> Holds:
+def _holds(
+    repository: Repository, commit: Commit, places: Places, flags: dict[str, object]
+) -> tuple[Holds, ...]:
+    """What the image holds, or each variant's; at least one."""
     holds = parse_holds(settings_files(repository, commit).files, f"commit {commit.oid[:12]}")
+    names = tuple(sorted(holds.variants)) if places.variant == ALL_VARIANTS else (places.variant,)
+    if not names:
+        raise NotFound(
+            "the settings of the commit have no variants", "add [variants.NAME], or leave --variant out"
+        )
+    return tuple(_variant(repository, holds, name, flags) for name in names)
+
+
+def _variant(repository: Repository, holds: Holds, name: str, flags: dict[str, object]) -> Holds:
     base, platforms = flags.get("base") or "", flags.get("platforms") or ()
+    dependencies = flags.get("dependencies")
     assert isinstance(base, str)
     assert isinstance(platforms, (list, tuple))
-    chosen = holds.variant(places.variant)
+    assert isinstance(dependencies, (bool, NoneType))
+    chosen = holds.variant(name)
     if chosen.base.startswith("oci:") and not base:
         chosen = chosen._replace(base=_inside(repository, chosen.base))
-    return chosen.override(base=base, platforms=tuple(platforms))
+    return chosen.override(base=base, platforms=tuple(platforms), dependencies=dependencies)
 
 
 def _inside(repository: Repository, base: str) -> str:
@@ -187,7 +241,7 @@ def _protected(repository: Repository, holds: Holds, console: Console) -> Settin
     try:
         tip = protected_tip(repository)
     except TreeshipError as error:
-        if any(ignored.key in ("to", "lfs.url") for ignored in holds.ignored):
+        if any(ignored.key in ("to", "lfs.url", *_OF_WHEELS) for ignored in holds.ignored):
             raise
         console.note(f"the protected branch was not read: {error.what}")
         return None

@@ -16,6 +16,7 @@ from buildkit.image.reference import LayoutReference, RegistryReference, Scratch
 _CONTROL = r"[\x00-\x1f\x7f]"
 _USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?"
 _VARIANT = r"[a-z0-9][a-z0-9._-]{0,47}"
+_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
 _SCHEME = r"[a-z][a-z0-9+.-]*://"
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 _LONGEST_PATH, _LONGEST_NAME = 2048, 255
@@ -139,7 +140,32 @@ def variant_name(text: str) -> str:
     """It becomes part of a tag, behind the commit."""
     if not re.fullmatch(_VARIANT, text):
         raise ValueError("a variant's name has lower-case letters, digits, '.', '_' and '-', at most 48")
+    if text == "all":
+        raise ValueError("no variant may be called all: --variant all builds every one")
     return text
+
+
+def lock(text: str) -> str:
+    """The path of a file of the commit."""
+    if text.startswith("/"):
+        raise ValueError("expected a path from the root of the repository, without a '/' in front")
+    _path_parts(text)
+    return text
+
+
+def slim_rules(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names of rules, each once, in an order of their own."""
+    from buildkit.wheels.slim import chosen
+
+    return tuple(rule.name for rule in chosen(texts))
+
+
+def names_of_parts(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names of extras or dependency groups, each once."""
+    for text in texts:
+        if not re.fullmatch(_PART, text):
+            raise ValueError(f"{text[:60]!r} is no name of an extra or a group")
+    return tuple(dict.fromkeys(texts))
 
 
 def destinations(texts: Sequence[str]) -> tuple[str, ...]:
@@ -150,6 +176,13 @@ def destinations(texts: Sequence[str]) -> tuple[str, ...]:
 def reuse_sources(texts: Sequence[str]) -> tuple[str, ...]:
     """References that layers may be known from."""
     return _references(texts, "scratch has no layers")
+
+
+def kept(texts: Sequence[str]) -> tuple[str, ...]:
+    """References or patterns of tags."""
+    from buildkit.retention.keep import parse_entries
+
+    return tuple(entry.text for entry in parse_entries(texts))
 
 
 def _references(texts: Sequence[str], no_scratch: str) -> tuple[str, ...]:
@@ -172,6 +205,22 @@ def lfs_url(text: str) -> str:
     if not text.startswith(("https://", "http://", "file://")):
         raise ValueError("expected an https://, http:// or file:// URL")
     return text
+
+
+def index_url(text: str) -> str:
+    """A package index's simple API. Raises ValueError, which does not repeat it: it may have credentials."""
+    plain(text)
+    netloc = text.partition("://")[2].partition("/")[0]
+    if not text.startswith(("https://", "http://")) or not re.fullmatch(_HOST, netloc.rpartition("@")[2]):
+        raise ValueError("expected an https:// URL, like https://index.example/simple")
+    if set(text) & set("?# \\"):
+        raise ValueError("expected a URL without query and fragment")
+    return text
+
+
+def folders(texts: Sequence[str]) -> tuple[str, ...]:
+    """Folders of the machine that builds."""
+    return tuple(plain(text) for text in texts)
 
 
 def fault_of(error: ValueError | InvalidInput) -> str:

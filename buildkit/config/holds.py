@@ -47,6 +47,10 @@ def _resolve(document: Document) -> Holds:
         "case_collisions": check.choice("case_collisions", table.case_collisions),
         "lfs_include": check("lfs.include", checks.patterns, table.lfs_include),
         "lfs_pointers": check.choice("lfs.pointers", table.lfs_pointers),
+        "lock": check("lock", checks.lock, table.lock),
+        "slim": check("slim", checks.slim_rules, table.slim),
+        "slim_keep": check("slim_keep", checks.patterns, table.slim_keep),
+        "estargz": table.estargz,
         "pythonpath": (prefix,),
         "workdir": prefix,
     }
@@ -89,6 +93,9 @@ def _overrides(table: VariantTable, check: _Checker, prefix: str) -> Overrides:
         cmd=check("cmd", checks.words, table.cmd),
         labels=check("labels", checks.named_texts, table.labels),
         environment=check("environment", checks.named_texts, table.environment),
+        dependencies=table.dependencies,
+        extras=check("extras", checks.names_of_parts, table.extras),
+        groups=check("groups", checks.names_of_parts, table.groups),
     )
 
 

@@ -25,13 +25,19 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "to": checks.destinations,
     "variant": checks.plain,
     "reuse.from": checks.reuse_sources,
+    "expire.keep": checks.kept,
     "insecure": checks.hosts,
     "ca_file": checks.plain,
     "lfs.url": checks.lfs_url,
+    "wheels.index": checks.index_url,
+    "wheels.hosts": checks.hosts,
+    "wheels.wheelhouse": checks.folders,
     "cache": checks.plain,
     "repo": checks.plain,
 }
-_HOST_PATHS = frozenset({"ca_file", "cache"})
+# What must not be lost is not outvoted either: here nobody's word replaces another's.
+_ADD_UP = frozenset({"expire.keep"})
+_HOST_PATHS = frozenset({"ca_file", "cache", "wheels.wheelhouse"})
 
 
 class _Layer(NamedTuple):
@@ -57,13 +63,13 @@ def resolve_places(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for setting in PLACES:
-        for layer in layers:
-            if setting.name in layer.values:
-                origins[setting.name] = layer.origins[setting.name]
-                values[setting.field] = _checked(
-                    setting, layer.values[setting.name], origins[setting.name], environ
-                )
-                break
+        said = [layer for layer in layers if setting.name in layer.values]
+        for layer in said if setting.name in _ADD_UP else said[:1]:
+            origin = layer.origins[setting.name]
+            value = _checked(setting, layer.values[setting.name], origin, environ)
+            before = values.get(setting.field)
+            values[setting.field] = value if before is None else tuple(dict.fromkeys((*before, *value)))
+            origins[setting.name] = ", ".join(filter(None, (origins.get(setting.name), origin)))
     values.setdefault("cache", cache_directory(environ))
     values.setdefault("jobs", min(8, max(2, os.cpu_count() or 2)))
     return Resolved(Places(**values), origins, tuple(note for layer in layers for note in layer.ignored))
@@ -72,12 +78,13 @@ def resolve_places(
 def left_to_protected(
     flags: Mapping[str, Any], environ: Mapping[str, str], user_file: UserFile | None = None
 ) -> frozenset[str]:
-    """The settings that only the protected branch can still give a value.
+    """The settings that only the protected branch can still give a value; not those that add up.
 
     Asking for that branch costs a question to the remote, which is not worth it where none of these matters.
     """
     settled = {**_flags(flags).values, **_environment(environ).values, **_user(user_file).values}
-    return frozenset(s.name for s in PLACES if Source.PROTECTED in s.sources and s.name not in settled)
+    asked = (s.name for s in PLACES if Source.PROTECTED in s.sources and s.name not in _ADD_UP)
+    return frozenset(name for name in asked if name not in settled)
 
 
 def _flags(flags: Mapping[str, Any]) -> _Layer:
@@ -177,7 +184,13 @@ def _checked(setting: Setting, value: Any, origin: str, environ: Mapping[str, st
         raise InvalidInput(
             f"{origin}: {key}{checks.fault_of(error)}", "docs/settings.md lists all settings"
         ) from None
-    return _at_home(value, environ) if setting.name in _HOST_PATHS else value
+    if setting.name not in _HOST_PATHS:
+        return value
+    return (
+        _at_home(value, environ)
+        if isinstance(value, str)
+        else tuple(_at_home(each, environ) for each in value)
+    )
 
 
 def _at_home(path: str, environ: Mapping[str, str]) -> str:

@@ -25,6 +25,9 @@ class VariantTable(msgspec.Struct, forbid_unknown_fields=True):
     cmd: Texts = None
     labels: Table = None
     environment: Table = None
+    dependencies: bool | None = None
+    extras: Texts = None
+    groups: Texts = None
 
 
 class HoldsTable(VariantTable, rename={"lfs_include": "lfs.include", "lfs_pointers": "lfs.pointers"}):
@@ -39,6 +42,10 @@ class HoldsTable(VariantTable, rename={"lfs_include": "lfs.include", "lfs_pointe
     case_collisions: Text = None
     lfs_include: Texts = None
     lfs_pointers: Text = None
+    lock: Text = None
+    slim: Texts = None
+    slim_keep: Texts = None
+    estargz: bool | None = None
 
 
 class PlacesTable(
@@ -47,7 +54,11 @@ class PlacesTable(
     rename={
         "reuse_from": "reuse.from",
         "reuse_enabled": "reuse.enabled",
+        "expire_keep": "expire.keep",
         "lfs_url": "lfs.url",
+        "wheels_index": "wheels.index",
+        "wheels_hosts": "wheels.hosts",
+        "wheels_wheelhouse": "wheels.wheelhouse",
         "timeouts_connect": "timeouts.connect",
         "timeouts_read": "timeouts.read",
     },
@@ -58,9 +69,13 @@ class PlacesTable(
     commit_tag: bool | None = None
     reuse_from: Texts = None
     reuse_enabled: bool | None = None
+    expire_keep: Texts = None
     insecure: Texts = None
     ca_file: Text = None
     lfs_url: Text = None
+    wheels_index: Text = None
+    wheels_hosts: Texts = None
+    wheels_wheelhouse: Texts = None
     cache: Text = None
     jobs: int | None = None
     timeouts_connect: float | None = None

@@ -58,14 +58,14 @@ def find_settings(files: Mapping[str, bytes], origin: str) -> Document:
     return Document(f"{shared} [tool.treeship]", table) if table else Document(str(own), values)
 
 
-def load(data: bytes, place: Place) -> dict[str, Any]:
-    """Parse one file. Raises InvalidInput for what is no TOML, too large or nested too deep."""
-    if len(data) > FILE_LIMIT:
-        raise InvalidInput(f"{place} is larger than {FILE_LIMIT} bytes", "is this the right file?")
+def load(data: bytes, place: Place, limit: int = FILE_LIMIT) -> dict[str, Any]:
+    """Parse one file, of `limit` bytes at most. InvalidInput for what is no TOML, too large or nested too deep."""
+    if len(data) > limit:
+        raise InvalidInput(f"{place} is larger than {limit} bytes", "is this the right file?")
     long_key = re.search(_LONG_KEY, data)
     if long_key:
         where = place.line(_line_at(data, long_key.start()))
-        raise InvalidInput(f"{where}: a key of more than 64 parts", "no setting is nested that deep")
+        raise InvalidInput(f"{where}: a key of more than 64 parts", "nothing needs that depth")
     try:
         return _parse(data.decode(), place)
     except UnicodeDecodeError as error:
@@ -79,7 +79,7 @@ def _parse(text: str, place: Place) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise InvalidInput(f"{place} is nested too deep", "no setting is nested that deep") from None
+        raise InvalidInput(f"{place} is nested too deep", "nothing needs that depth") from None
     except tomllib.TOMLDecodeError as error:
         fault, where = str(error), str(place)
         if found := re.search(_LINE, fault):

@@ -45,12 +45,16 @@ class Overrides(NamedTuple):
     cmd: tuple[str, ...] | None = None
     labels: Mapping[str, str] | None = None
     environment: Mapping[str, str] | None = None
+    dependencies: bool | None = None
+    extras: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
 
 class Holds(NamedTuple):
     """What an image holds, as the commit says it. Paths are absolute in the image, references are checked.
 
-    None (`entrypoint`, `cmd`) and "" (`base`, `user`, `source`, `version`) mean that nothing was said.
+    None (`entrypoint`, `cmd`, `groups`) and "" (`base`, `user`, `source`, `version`, `lock`) mean that nothing was
+    said.
     """
 
     base: str = ""
@@ -72,6 +76,13 @@ class Holds(NamedTuple):
     case_collisions: str = "allow"
     lfs_include: tuple[str, ...] = ()
     lfs_pointers: str = "keep"
+    dependencies: bool = True
+    lock: str = ""
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
+    slim: tuple[str, ...] = ()
+    slim_keep: tuple[str, ...] = ()
+    estargz: bool = False
     # What follows says where the values are from, and is no part of what the image holds.
     selected: str = ""
     variants: Mapping[str, Overrides] = {}
@@ -93,9 +104,13 @@ class Holds(NamedTuple):
         said = {key: value for key, value in self.variants[name]._asdict().items() if value is not None}
         return self._on_top(said, f"[variants.{name}]")._replace(selected=name)
 
-    def override(self, *, base: str = "", platforms: Sequence[str] = ()) -> Holds:
-        """These settings with what the command line says (--base, --platform) on top."""
+    def override(
+        self, *, base: str = "", platforms: Sequence[str] = (), dependencies: bool | None = None
+    ) -> Holds:
+        """These settings with what the command line says (--base, --platform, --no-dependencies) on top."""
         said: dict[str, Any] = {"base": base} if base else {}
+        if dependencies is not None:
+            said["dependencies"] = dependencies
         if platforms:
             said["platforms"] = tuple(platforms)
         return self._on_top(said, "flag")
@@ -112,6 +127,7 @@ class Holds(NamedTuple):
         return self._replace(**merged)
 
 
+ALL_VARIANTS = "all"
 _MERGED = frozenset({"labels", "environment"})
 _ABOUT = frozenset({"selected", "variants", "origins", "ignored"})
 
@@ -125,9 +141,13 @@ class Places(NamedTuple):
     commit_tag: bool = True
     reuse_from: tuple[str, ...] = ()
     reuse_enabled: bool = True
+    expire_keep: tuple[str, ...] = ()
     insecure: tuple[str, ...] = ()
     ca_file: str = ""
     lfs_url: str = ""
+    wheels_index: str = ""
+    wheels_hosts: tuple[str, ...] = ()
+    wheels_wheelhouse: tuple[str, ...] = ()
     cache: str = ""
     jobs: int = 4
     timeouts_connect: float = 10.0

@@ -75,7 +75,8 @@ class Repository:
         return differences(self._tree, old, new)
 
     def small_file(self, tree: str, path: str, limit: int) -> bytes | None:
-        """A file at a tree's root, None where there is none; InvalidInput above `limit` bytes, before it is read."""
+        """A file of a tree, None where there is none; InvalidInput above `limit` bytes, before it is read, and for a
+        symbolic link. No link is followed on the way to it."""
         header = self._reader.header(f"{tree}:{path}")
         if header is None:
             return None
@@ -87,7 +88,8 @@ class Repository:
             )
         content = b"".join(self._reader.chunks())
         # git hands out a link's target as if it were the content of a file.
-        if b"%s %s\0" % (SYMLINK, path.encode()) in self._tree(tree):
+        folder, _, name = path.rpartition("/")
+        if b"%s %s\0" % (SYMLINK, name.encode()) in self._tree(f"{tree}:{folder}" if folder else tree):
             raise InvalidInput(f"{path} in the commit is a symbolic link", "put the file itself there")
         return content
 

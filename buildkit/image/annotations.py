@@ -16,3 +16,8 @@ VARIANT = TREESHIP + "variant"
 LAYER_NAME = TREESHIP + "layer.name"
 LAYER_KEY = TREESHIP + "layer.key"
 LAYER_DIFF_ID = TREESHIP + "layer.diff-id"
+# Of a layer of wheels: the number of its files, the wheels ("numpy==2.3.4 scipy==1.16.2"), and what slim rules left
+# out (JSON).
+LAYER_PATHS = TREESHIP + "layer.paths"
+LAYER_WHEELS = TREESHIP + "layer.wheels"
+LAYER_SLIM = TREESHIP + "layer.slim"

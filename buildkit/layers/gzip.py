@@ -32,7 +32,7 @@ def recipe() -> str:
 
 
 def member(data: bytes | bytearray | memoryview) -> bytes:
-    """One gzip member that holds `data`, at most `MEMBER` bytes."""
+    """One gzip member that holds `data`: `MEMBER` bytes or less, unless a format wants one member of more."""
     body = _deflate(data) if recipe() == LIBDEFLATE and _shrinks(data) else store(data)
     return b"".join((_HEAD, body, struct.pack("<II", zlib.crc32(data), len(data))))
 

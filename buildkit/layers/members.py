@@ -16,24 +16,12 @@ MOST_COLLECTED = 16 << 20
 _INLINE = 128 << 10
 
 
-class MemberWriter:
-    """Cuts a stream into members, at most `gzip.MEMBER` bytes each, and wherever `cut` says so.
+class Cutter:
+    """Cuts a stream into members, at most `gzip.MEMBER` bytes each, and wherever `cut` says so."""
 
-    A thread hashes and deflates while more is read: both leave Python's lock. It is that of `worker`, else one of its
-    own, which begins when there is enough to do.
-    """
-
-    def __init__(self, write: Callable[[bytes], object], worker: Worker | None = None) -> None:
-        self._write = write
+    def __init__(self) -> None:
         self._pending: list[bytes] = []
         self._length = 0
-        self._taken = 0
-        self._diff_id = hashlib.sha256()
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self._members: list[bytes] | None = None
-        self._shared = worker is not None
-        self._worker = worker
 
     def add(self, data: bytes) -> None:
         """More tar bytes."""
@@ -43,13 +31,36 @@ class MemberWriter:
             joined = b"".join(self._pending)
             self._pending = [joined[gzip.MEMBER :]]
             self._length -= gzip.MEMBER
-            self._do(self._deflate, joined[: gzip.MEMBER])
+            self._member(joined[: gzip.MEMBER])
 
     def cut(self) -> None:
         """End the member."""
         if self._length:
-            self._do(self._deflate, b"".join(self._pending))
+            self._member(b"".join(self._pending))
         self._pending, self._length = [], 0
+
+    def _member(self, data: bytes) -> None:
+        """Take what one member shall hold; members come in order."""
+        raise NotImplementedError
+
+
+class MemberWriter(Cutter):
+    """Makes gzip members of a stream, and takes digest, diff id and size.
+
+    A thread hashes and deflates while more is read: both leave Python's lock. It is that of `worker`, else one of its
+    own, which begins when there is enough to do.
+    """
+
+    def __init__(self, write: Callable[[bytes], object], worker: Worker | None = None) -> None:
+        super().__init__()
+        self._write = write
+        self._taken = 0
+        self._diff_id = hashlib.sha256()
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._members: list[bytes] | None = None
+        self._shared = worker is not None
+        self._worker = worker
 
     def copy(self, member: bytes) -> None:
         """A finished member, as it is; only between `cut` and the next `add`."""
@@ -78,6 +89,9 @@ class MemberWriter:
         if self._worker is not None and not self._shared:
             with suppress(BaseException):
                 self._worker.end()
+
+    def _member(self, data: bytes) -> None:
+        self._do(self._deflate, data)
 
     def _do(self, work: Callable[..., None], piece: bytes | list[bytes] | None) -> None:
         """Here, or in the thread, in order."""
@@ -121,7 +135,9 @@ class Worker:
     def give(self, work: Callable[..., None], piece: object) -> None:
         """Hand over a piece; raises what the work on an earlier one raised."""
         self._room.acquire()
-        self._raise()
+        if self._failure is not None:  # nothing will be done with it, so nothing would give the room back
+            self._room.release()
+            raise self._failure
         self._pieces.put((work, piece))
 
     def mark(self) -> Callable[[], None]:

@@ -30,17 +30,27 @@ def from_netrc(environ: Mapping[str, str]) -> Credentials:
     path = environ.get("NETRC") or os.path.join(environ.get("HOME", ""), ".netrc")
 
     def ask(url: str) -> Secret | None:
-        import netrc
-
-        try:
-            found = netrc.netrc(path).authenticators(urlsplit(url).hostname or "")
-        except OSError:
-            return None
-        except netrc.NetrcParseError:
-            raise InvalidInput(f"{path} is malformed", "correct it, or unset $NETRC") from None
+        host = urlsplit(url).hostname or ""
+        logins = netrc_logins(path)
+        if logins is None:
+            # Raised here, where no other error is its context: netrc's own quotes the file.
+            raise InvalidInput(f"{path} is malformed", "correct it, or unset $NETRC")
+        found = logins.get(host) or logins.get("default")
         return basic(found[0] or found[1] or "", found[2] or "") if found else None
 
     return ask
+
+
+def netrc_logins(path: str) -> Mapping[str, tuple[str, str, str]] | None:
+    """Login, account and password by host, and netrc's `default`; None where the file is malformed."""
+    import netrc
+
+    try:
+        return dict(netrc.netrc(path).hosts)
+    except OSError:
+        return {}
+    except (netrc.NetrcParseError, UnicodeDecodeError):
+        return None
 
 
 def from_git(run: RunGit) -> Credentials:

@@ -65,6 +65,10 @@ class Repository:
 
     def get_manifest(self, wanted: str | Digest) -> Document:
         """By tag or digest; the bytes are checked against either digest, ours and the registry's."""
+        return parse_document(*self.fetch_manifest(wanted))
+
+    def fetch_manifest(self, wanted: str | Digest) -> tuple[bytes, str]:
+        """As `get_manifest`, whatever kind of manifest it is: the checked bytes, and their media type."""
         request = Request("GET", self.url(f"manifests/{wanted}"), _ACCEPT, limit=DOCUMENT_LIMIT)
         answer = self.send(request)
         if answer.status != 200:
@@ -77,7 +81,7 @@ class Repository:
         if expected and Digest.of(answer.body) != expected:
             raise CorruptContent(f"{self._named(wanted)} does not have its digest {expected}",
                                  f"{self.host} or a proxy before it is broken, or worse")  # fmt: skip
-        return parse_document(answer.body, answer.headers.get("content-type", ""))
+        return answer.body, answer.headers.get("content-type", "")
 
     def find_manifest(self, wanted: str | Digest) -> Document | None:
         """`get_manifest`, with None for what is not there."""

@@ -24,6 +24,12 @@ class RegistrySource:
         wanted = wanted or self.reference.digest or self.reference.tag or "latest"
         return self._repository.get_manifest(wanted)
 
+    def tags(self) -> list[str]:
+        """All tags of the repository. Raises NotFound, CorruptContent (`listing.py`)."""
+        from buildkit.registry.listing import tags
+
+        return tags(self._repository)
+
     def blob(self, descriptor: Descriptor) -> BinaryIO:
         """A stream that raises CorruptContent before it hands out the last byte of anything else."""
         return self._repository.open_blob(descriptor)

@@ -43,14 +43,15 @@ class Registries:
 
     def source(self, reference: RegistryReference) -> RegistrySource:
         """To read from."""
-        return RegistrySource(
-            Repository(self._session, reference.host, reference.repository, "pull"), reference
-        )
+        return RegistrySource(self.repository(reference), reference)
+
+    def repository(self, reference: RegistryReference, actions: str = "pull") -> Repository:
+        """To list what there is (`listing.py`); with the actions "pull,push,delete" to take something out as well."""
+        return Repository(self._session, reference.host, reference.repository, actions)
 
     def sink(self, reference: RegistryReference) -> RegistrySink:
         """To write to."""
-        repository = Repository(self._session, reference.host, reference.repository, "pull,push")
-        return RegistrySink(repository, self.options, self._progress)
+        return RegistrySink(self.repository(reference, "pull,push"), self.options, self._progress)
 
     def close(self) -> None:
         """All connections, also those in use."""

@@ -7,7 +7,7 @@ Of the members only those that describe the wheel, and scripts that are to be re
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from buildkit.errors import InvalidInput
@@ -104,7 +104,8 @@ def merged(plans: Sequence[Plan]) -> list[Merged]:
             if file.mode > other.file.mode:
                 found[file.path] = Merged(file, each)
     result = [found[path] for path in sorted(found)]
-    _refuse_files_as_folders(found)
+    for path, below in files_as_folders(found):
+        raise _conflict(found[path], found[below])
     return result
 
 
@@ -212,34 +213,32 @@ def _refuse_clashes(wheel: _Wheel, files: list[File]) -> None:
         if len(file.path) > tree.LONGEST:
             raise invalid(wheel.name, f"/{tree.show(file.path[:200])}… is too long for Linux")
         system.refuse_within_system(file.path)
-    for path in _files_as_folders(seen):
+    for path, _ in files_as_folders(seen):
         raise invalid(wheel.name, f"/{tree.show(path)} would be a file and a folder")
 
 
-def _refuse_files_as_folders(found: dict[bytes, Merged]) -> None:
-    for path in _files_as_folders(found.keys()):
-        below = next(other for other in sorted(found) if other.startswith(path + b"/"))
-        raise _conflict(found[path], found[below])
-
-
-def _files_as_folders(paths: Iterable[bytes]) -> list[bytes]:
-    """The paths that others lie below."""
-    files = set(paths)
-    folders: set[bytes] = set()
-    for path in files:
+def files_as_folders(paths: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Paths that others lie below, each with the first of these."""
+    files, seen = set(paths), set()
+    for path in sorted(files):
         folder = path.rpartition(b"/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
+        while folder and folder not in seen:
+            seen.add(folder)
+            if folder in files:
+                yield folder, path
             folder = folder.rpartition(b"/")[0]
-    return sorted(files & folders)
+
+
+def conflict(one: str, other: str, path: bytes) -> InvalidInput:
+    """The error for two wheels that write the same path."""
+    return InvalidInput(
+        f"{one} and {other} both write /{tree.show(path)}, and not the same",
+        "lock only one of them, or leave one's file out with a slim rule",
+    )
 
 
 def _conflict(one: Merged, other: Merged) -> InvalidInput:
-    names = f"{one.plan.archive.wheel} and {other.plan.archive.wheel}"
-    return InvalidInput(
-        f"{names} both write /{tree.show(one.file.path)}, and not the same",
-        "lock only one of them, or leave one's file out with a slim rule",
-    )
+    return conflict(one.plan.archive.wheel, other.plan.archive.wheel, one.file.path)
 
 
 def _top_level(places: Iterable[Place]) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class Reader:
         self._size += len(content)
         if self._size > self._member.size:
             raise corrupt(self._wheel, "it holds more than it says", self._member.name)
-        self._crc = zlib.crc32(content, self._crc)
+        self._crc = _inflate.crc32(content, self._crc)
         if self._hash:
             self._hash.update(content)
         return content

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from buildkit.image.digest import Digest
 from buildkit.layers import gzip, system, tar
 from buildkit.layers.layer import Written
-from buildkit.layers.members import Worker
+from buildkit.layers.members import Cutter, Worker
 from buildkit.wheels import payload
 from buildkit.wheels.archive import DEFLATED, Archive, Member
 from buildkit.wheels.installed import File, Merged, Plan, merged
@@ -26,6 +26,8 @@ FORMAT = 1
 _HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 Write = Callable[[bytes], object]
+Refer = Callable[[Callable[[int, int], bytes], int, int], object]
+"""Takes bytes of a wheel that need not be copied: how to read them, where they begin, and their number."""
 
 
 def recipe() -> str:
@@ -33,27 +35,29 @@ def recipe() -> str:
     return f"wheels {FORMAT}, members of {SPLICED}, {gzip.recipe()}, {tar.MTIME}, 0:0"
 
 
-def write_wheels(plans: Sequence[Plan], write: Write) -> Written:
+def write_wheels(plans: Sequence[Plan], write: Write, refer: Refer | None = None) -> Written:
     """Write the layer of these wheels; their order does not matter, and their archives must still be open.
 
-    Each member is inflated once and held against its size, CRC and RECORD. CorruptContent names the wheel and member;
+    What is the wheel's own goes to `refer`, where there is one, in its turn. Each member is inflated once and held against its size, CRC and RECORD. CorruptContent names the wheel and member;
     what was written by then is no layer. InvalidInput where two wheels write one path.
     """
     files = merged(plans)
     with Worker() as worker:
-        writer = _Inflating(write, worker)
+        writer = Inflating(write, worker, refer)
         _write(writer, files, plans)
-    return Written(_digest(writer.digest), _digest(writer.diff_id), writer.size)
+    return Written(digest_of(writer.digest), digest_of(writer.diff_id), writer.size)
 
 
-def write_known(plans: Sequence[Plan], write: Write, *, diff_id: Digest) -> Written:
+def write_known(
+    plans: Sequence[Plan], write: Write, refer: Refer | None = None, *, diff_id: Digest
+) -> Written:
     """The same bytes where the diff id is known: from `write_wheels`, the same wheels (by sha256), scheme and recipe.
 
     Members that are copied are not inflated, and so not checked again.
     """
-    writer = _Copying(write)
+    writer = Copying(write, refer)
     _write(writer, merged(plans), plans)
-    return Written(_digest(writer.digest), diff_id, writer.size)
+    return Written(digest_of(writer.digest), diff_id, writer.size)
 
 
 def folders(files: Iterable[File], roots: frozenset[bytes]) -> dict[bytes, int]:
@@ -73,45 +77,35 @@ def folders(files: Iterable[File], roots: frozenset[bytes]) -> dict[bytes, int]:
     return {folder: system.MODES.get(folder, 0o755) for folder in sorted(ours)}
 
 
-class _Copying:
-    """Cuts the tar stream into gzip members, and copies those that a wheel has already."""
+class Copying(Cutter):
+    """Makes gzip members of the tar stream, and copies those that a wheel has already."""
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, refer: Refer | None = None) -> None:
+        super().__init__()
         self._write = write
-        self._pending: list[bytes] = []
-        self._length = 0
+        self._refer = refer
         self.digest = hashlib.sha256()
         self.size = 0
 
-    def add(self, data: bytes) -> None:
-        """Tar bytes that are still to be compressed."""
-        self._pending.append(data)
-        self._length += len(data)
-        while self._length >= gzip.MEMBER:
-            joined = b"".join(self._pending)
-            self._pending = [joined[gzip.MEMBER :]]
-            self._length -= gzip.MEMBER
-            self._member(joined[: gzip.MEMBER])
-
-    def cut(self) -> None:
-        """End the member."""
-        if self._length:
-            self._member(b"".join(self._pending))
-        self._pending, self._length = [], 0
-
     def copy(self, archive: Archive, file: File, member: Member) -> None:
-        """The tar bytes of this file, as the wheel has them."""
+        """The tar bytes of this file, as the wheel has them: in a member of their own."""
         self.cut()
-        self._emit(_HEAD)
+        self.emit(_HEAD)
         reader = payload.Reader(archive.wheel, member, file.hash)
         for block in archive.payload(member):
-            self._emit(block)
+            self._pass(block)
             self._inflate(reader, block)
-        self._emit(struct.pack("<II", member.crc, member.size & 0xFFFFFFFF))
+        if self._refer is not None:
+            self._refer(archive.read_at, member.offset, member.compressed)
+        self.emit(struct.pack("<II", member.crc, member.size & 0xFFFFFFFF))
         self._finish(reader)
 
+    def whole(self, data: bytes) -> None:
+        """Tar bytes that are one member, however many; only after `cut`."""
+        self.emit(gzip.member(data))
+
     def _member(self, data: bytes) -> None:
-        self._emit(gzip.member(data))
+        self.emit(gzip.member(data))
 
     def _inflate(self, reader: payload.Reader, block: bytes) -> None:
         pass
@@ -119,19 +113,33 @@ class _Copying:
     def _finish(self, reader: payload.Reader) -> None:
         pass
 
-    def _emit(self, data: bytes) -> None:
+    def emit(self, data: bytes) -> None:
+        """Bytes of the layer, as they are."""
         self.digest.update(data)
         self.size += len(data)
         self._write(data)
 
+    def _pass(self, block: bytes) -> None:
+        """The wheel's own bytes: written here, or referred to when all of them were seen."""
+        if self._refer is None:
+            self.emit(block)
+        else:
+            self.digest.update(block)
+            self.size += len(block)
 
-class _Inflating(_Copying):
+
+class Inflating(Copying):
     """Also inflates what is copied, in a thread that is a few blocks behind, and hashes it all for the diff id."""
 
-    def __init__(self, write: Write, worker: Worker) -> None:
-        super().__init__(write)
+    def __init__(self, write: Write, worker: Worker, refer: Refer | None = None) -> None:
+        super().__init__(write, refer)
         self._worker = worker
         self.diff_id = hashlib.sha256()
+
+    def whole(self, data: bytes) -> None:
+        """The same; only in the thread of the worker, which alone may touch the diff id."""
+        self.diff_id.update(data)
+        super().whole(data)
 
     def _member(self, data: bytes) -> None:
         self._worker.give(self.diff_id.update, data)
@@ -148,7 +156,7 @@ class _Inflating(_Copying):
         self._worker.give(lambda _: reader.finish(), None)
 
 
-def _write(writer: _Copying, files: Sequence[Merged], plans: Sequence[Plan]) -> None:
+def _write(writer: Copying, files: Sequence[Merged], plans: Sequence[Plan]) -> None:
     """Folders, then the files, by path."""
     roots = frozenset(root for plan in plans for root in plan.roots)
     for folder, mode in folders((each.file for each in files), roots).items():
@@ -159,7 +167,7 @@ def _write(writer: _Copying, files: Sequence[Merged], plans: Sequence[Plan]) -> 
     writer.cut()
 
 
-def _write_file(writer: _Copying, archive: Archive, file: File) -> None:
+def _write_file(writer: Copying, archive: Archive, file: File) -> None:
     writer.add(tar.header(file.path, tar.FILE, mode=file.mode, size=file.size))
     content = file.content
     if isinstance(content, bytes):
@@ -178,5 +186,6 @@ def _above(path: bytes) -> Iterator[bytes]:
         yield path
 
 
-def _digest(state: hashlib._Hash) -> Digest:
+def digest_of(state: hashlib._Hash) -> Digest:
+    """The digest of what this sha256 has seen."""
     return Digest("sha256:" + state.hexdigest())

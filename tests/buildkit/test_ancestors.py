@@ -22,11 +22,6 @@ ONE, TWO, THREE = Digest.of(b"1"), Digest.of(b"2"), Digest.of(b"3")
 REGISTRY = parse_reference("registry.example/team/app")
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> ThrowAwayRepository:
-    return ThrowAwayRepository(tmp_path / "repository")
-
-
 def ancestors(origin: ThrowAwayRepository, commit: str, most: int | None = None) -> list[str]:
     with Repository(origin.directory) as repository:
         found = repository.commit(commit)
@@ -92,9 +87,15 @@ def manifest(*layers: Descriptor) -> Manifest:
 
 
 def test_a_layer_that_says_key_and_diff_id_is_a_hint() -> None:
-    hint = Hint("light-01", Written(THREE, TWO, 9), ("registry.example", "team/app"))
+    origin = ("registry.example", "team/app")
+    hint = Hint("light-01", Written(THREE, TWO, 9), origin, described().annotations, frozenset({ONE}))
     assert read_hints([manifest(described())], REGISTRY) == {ONE: hint}
     assert read_hints([manifest(described())], LayoutReference("dir")) == {ONE: hint._replace(origin=None)}
+
+
+def test_a_hint_tells_what_stands_beside_its_layer_in_the_same_image_and_in_no_other() -> None:
+    found = read_hints([manifest(described(), described(key=TWO)), manifest(described(key=THREE))], REGISTRY)
+    assert {key: hint.beside for key, hint in found.items()} == {ONE: {ONE, TWO}, TWO: {ONE, TWO}, THREE: {THREE}}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from buildkit.assemble import BuiltImage, CodeLayer, image, index
+from buildkit.assemble import BuiltImage, BuiltLayer, image, index
 from buildkit.bases.base import Base
 from buildkit.config.values import Holds, Overrides
 from buildkit.git.commit import Commit
@@ -31,7 +31,7 @@ from buildkit.layers.layer import Written
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 COMMIT = Commit("c" * 40, "e" * 40, ("d" * 40,), 1_700_000_000)
 BASE_LAYER, CODE_LAYER = Digest.of(b"base"), Digest.of(b"code")
-LAYER = CodeLayer("light-07", Digest.of(b"key"), Written(CODE_LAYER, Digest.of(b"diff"), 77))
+LAYER = BuiltLayer("light-07", Digest.of(b"key"), Written(CODE_LAYER, Digest.of(b"diff"), 77))
 
 
 def base(platform: Platform = AMD64, **runtime: Any) -> Base:

@@ -19,11 +19,6 @@ from buildkit.testing.repositories import File, ThrowAwayRepository, executable,
 FINE = Scheme()
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> ThrowAwayRepository:
-    return ThrowAwayRepository(tmp_path / "repository")
-
-
 def pointer(name: str) -> bytes:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{name * 64}\nsize 12345\n".encode()
 

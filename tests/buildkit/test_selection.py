@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from buildkit.config.values import Holds
@@ -21,17 +18,6 @@ OID = "a" * 64
 
 def pointer(oid: str = OID, size: int = 5) -> bytes:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> ThrowAwayRepository:
-    return ThrowAwayRepository(tmp_path / "repository")
-
-
-@pytest.fixture
-def repository(origin: ThrowAwayRepository) -> Iterator[Repository]:
-    with Repository(origin.directory) as opened:
-        yield opened
 
 
 def selected(

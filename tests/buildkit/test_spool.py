@@ -97,3 +97,15 @@ def test_a_void_keeps_nothing() -> None:
         blob.write(bytes(1 << 20))
         with pytest.raises(AssertionError):
             blob.open()
+
+
+def test_blobs_that_are_written_in_turns_do_not_mix() -> None:
+    """Layers that a destination turns out to lack are made again from several threads."""
+    with Spool(10) as spool:
+        one, other = spool.blob(), spool.blob()
+        for number in range(100):
+            one.write(b"a%d" % number)
+            other.write(b"b%d" % number)
+            other.write(b"")
+        assert one.open().read() == b"".join(b"a%d" % number for number in range(100))
+        assert other.open().read() == b"".join(b"b%d" % number for number in range(100))

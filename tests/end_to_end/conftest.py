@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from buildkit.testing.index import InProcessIndex
 from buildkit.testing.registry import InProcessRegistry
 from buildkit.testing.repositories import ThrowAwayRepository
-from tests.end_to_end import helpers
+from tests.end_to_end import helpers, locked
 from tests.end_to_end.helpers import Treeship
 from tests.end_to_end.house import FILES, House
+from tests.end_to_end.locked import Yard
 
 
 @pytest.fixture
@@ -55,3 +57,21 @@ def house(
     treeship("copy", f"oci:{tiny_base}", base)
     registry.log.clear()
     return House(registry, repository, treeship, base)
+
+
+@pytest.fixture(scope="session")
+def python_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OCI layout that looks like a base with Python 3.12, in a few kB; read only. Nothing of it runs."""
+    return locked.python_base(tmp_path_factory.mktemp("python") / "base")
+
+
+@pytest.fixture
+def yard(
+    registry: InProcessRegistry, repository: ThrowAwayRepository, treeship: Treeship, python_base: Path
+) -> Iterator[Yard]:
+    """An index, a registry with a base that has Python, a repository without commits, and the command."""
+    base = f"docker://{registry.host}/bases/python:1"
+    treeship("copy", f"oci:{python_base}", base)
+    registry.log.clear()
+    with InProcessIndex() as index:
+        yield Yard(index, registry, repository, treeship, base)

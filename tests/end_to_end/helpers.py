@@ -38,6 +38,14 @@ class Ran(NamedTuple):
         return value
 
 
+def build_words(
+    repository: ThrowAwayRepository, *more: str, verb: str = "build", base: str = "scratch", to: str = ""
+) -> tuple[str, ...]:
+    """The command line of a build, `more` at its end; without `to` it goes where it goes by default."""
+    target = ("--to", to) if to else ()
+    return (verb, "--repo", str(repository.directory), "--base", base, *target, *more)
+
+
 class Treeship:
     """The real command line with a home, settings, cache and logins of its own, all below `home`.
 

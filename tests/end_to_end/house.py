@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from buildkit.testing.registry import InProcessRegistry, Recorded
 from buildkit.testing.repositories import File, ThrowAwayRepository
-from tests.end_to_end.helpers import Json, Treeship
+from tests.end_to_end.helpers import Json, Treeship, build_words
 
 FILES: dict[str, bytes | File] = {
     "train.py": b"print('train')\n",
@@ -33,6 +33,10 @@ class House(NamedTuple):
 
     def at(self, name: str) -> str:
         return f"docker://{self.registry.host}/{name}"
+
+    def words(self, verb: str = "build") -> tuple[str, ...]:
+        """The command line of a build on the base, to where all builds go here."""
+        return build_words(self.repository, verb=verb, base=self.base, to=self.at("team/app:main"))
 
     def build(self, *words: str, to: str = "team/app:main", **options: Any) -> Json:
         where = ["--base", self.base, "--to", self.at(to)]

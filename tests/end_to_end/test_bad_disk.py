@@ -16,7 +16,7 @@ from buildkit.testing.registry import InProcessRegistry
 from buildkit.testing.registry.exchange import Exchange
 from buildkit.testing.repositories import ThrowAwayRepository
 from tests.end_to_end.complaints import FILES, complains
-from tests.end_to_end.helpers import Ran, Treeship, snapshot
+from tests.end_to_end.helpers import Ran, Treeship, build_words, snapshot
 from tests.rigs.small_disk import SmallDisk
 
 
@@ -64,16 +64,7 @@ def test_a_full_temporary_folder_is_no_bug(
     treeship: Treeship, large: ThrowAwayRepository, small_disk: SmallDisk
 ) -> None:
     """Layers that wait for their upload need room: exit code 4, and TMPDIR is named."""
-    ran = treeship(
-        "build",
-        "--repo",
-        large.directory,
-        "--base",
-        "scratch",
-        "--json",
-        env={"TMPDIR": str(small_disk.path)},
-        code=None,
-    )
+    ran = treeship(*build_words(large, "--json"), env={"TMPDIR": str(small_disk.path)}, code=None)
     complains(ran, 4, "TMPDIR")
     assert list(small_disk.path.iterdir()) == []
     assert not (treeship.home / ".treeship").exists()
@@ -212,14 +203,7 @@ def test_a_damaged_cache_entry_is_healed(treeship: Treeship, made: ThrowAwayRepo
 
 def test_the_cache_belongs_to_its_user_alone(treeship: Treeship, made: ThrowAwayRepository) -> None:
     """Whatever the umask: who could write to it could choose what is in images."""
-    treeship(
-        "build",
-        "--repo",
-        made.directory,
-        "--base",
-        "scratch",
-        before=("sh", "-c", 'umask 0; exec "$@"', "sh"),
-    )
+    treeship(*build_words(made), before=("sh", "-c", 'umask 0; exec "$@"', "sh"))
     folders = [path for path in (treeship.cache, *treeship.cache.rglob("*")) if path.is_dir()]
     assert [path for path in folders if path.stat().st_mode & 0o077] == []
 
@@ -242,15 +226,7 @@ def test_an_interrupt_ends_with_130_and_without_traceback(
                 registry.wait(30)
 
         registry.on_request(interrupt)
-        words = (
-            "build",
-            "--repo",
-            made.directory,
-            "--base",
-            f"oci:{tiny_base}",
-            "--to",
-            f"{registry.host}/app:x",
-        )
+        words = build_words(made, base=f"oci:{tiny_base}", to=f"{registry.host}/app:x")
         running.append(treeship.start(*words))
         out, err = running[0].communicate(timeout=20)
         assert registry.store.repository("app").tags == {}

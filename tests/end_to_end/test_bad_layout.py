@@ -12,7 +12,7 @@ import pytest
 
 from buildkit.testing.repositories import File, ThrowAwayRepository, link
 from tests.end_to_end.complaints import FILES, complains
-from tests.end_to_end.helpers import Treeship
+from tests.end_to_end.helpers import Treeship, build_words
 
 
 @pytest.fixture
@@ -74,19 +74,21 @@ LAYOUTS: dict[str, Callable[[Path], object]] = {
 }
 
 
+def hostile(name: str, tiny_base: Path, folder: Path) -> Path:
+    """A copy of a good layout, with what is behind this name done to it."""
+    layout = folder / "layout"
+    subprocess.run(["cp", "-r", tiny_base, layout], check=True)
+    LAYOUTS[name](layout)
+    return layout
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_hostile_layout_is_no_base(
     name: str, treeship: Treeship, made: ThrowAwayRepository, tiny_base: Path, tmp_path: Path
 ) -> None:
     """Nothing is waited for, nothing outside of it is read."""
-    layout = tmp_path / "layout"
-    subprocess.run(["cp", "-r", tiny_base, layout], check=True)
-    LAYOUTS[name](layout)
-    complains(
-        treeship("build", "--repo", made.directory, "--base", f"oci:{layout}", "--json", code=None),
-        2,
-        str(layout),
-    )
+    layout = hostile(name, tiny_base, tmp_path)
+    complains(treeship(*build_words(made, "--json", base=f"oci:{layout}"), code=None), 2, str(layout))
 
 
 # Entries of kinds that nobody here knows are kept as they are, and blobs are not looked into.
@@ -98,25 +100,9 @@ def test_a_hostile_layout_is_no_target(
     name: str, treeship: Treeship, made: ThrowAwayRepository, tiny_base: Path, tmp_path: Path
 ) -> None:
     """Nothing is written through a link, and what was there stays as it was."""
-    layout = tmp_path / "layout"
-    subprocess.run(["cp", "-r", tiny_base, layout], check=True)
-    LAYOUTS[name](layout)
+    layout = hostile(name, tiny_base, tmp_path)
     index = (layout / "index.json").lstat()
-    complains(
-        treeship(
-            "build",
-            "--repo",
-            made.directory,
-            "--base",
-            "scratch",
-            "--to",
-            f"oci:{layout}:x",
-            "--json",
-            code=None,
-        ),
-        2,
-        str(layout),
-    )
+    complains(treeship(*build_words(made, "--json", to=f"oci:{layout}:x"), code=None), 2, str(layout))
     assert (layout / "index.json").lstat()[:7] == index[:7]
 
 

@@ -20,7 +20,7 @@ from buildkit.testing.registry.exchange import Exchange, Reply
 from buildkit.testing.registry.store import Store
 from buildkit.testing.repositories import ThrowAwayRepository
 from tests.end_to_end.complaints import FILES, complains
-from tests.end_to_end.helpers import Treeship
+from tests.end_to_end.helpers import Treeship, build_words
 from tests.rigs.docker_registry import DockerRegistry
 from tests.rigs.fixtures import Start
 
@@ -143,16 +143,7 @@ def test_a_push_that_a_registry_refuses_leaves_no_tag(
     """Neither the commit's nor the one that was asked for; and the next push, when all is well, finds its way."""
     make, code = TARGETS[name]
     registry.faults.append(make())
-    words = (
-        "build",
-        "--repo",
-        made.directory,
-        "--base",
-        f"oci:{tiny_base}",
-        "--to",
-        f"{registry.host}/app:main",
-        "--json",
-    )
+    words = build_words(made, "--json", base=f"oci:{tiny_base}", to=f"{registry.host}/app:main")
     complains(treeship(*words, code=None), code)
     assert registry.store.repository("app").tags == {}
     registry.faults.clear()
@@ -165,16 +156,7 @@ def test_a_registry_that_is_down_or_silent_is_named(treeship: Treeship, made: Th
     """Exit code 4: trying again may help. The time-outs are those that were asked for."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as server:
         host = f"127.0.0.1:{server.getsockname()[1]}"
-        words = (
-            "build",
-            "--repo",
-            made.directory,
-            "--base",
-            f"docker://{host}/base",
-            "--json",
-            "--read-timeout",
-            "0.3",
-        )
+        words = build_words(made, "--json", "--read-timeout", "0.3", base=f"docker://{host}/base")
         began = time.monotonic()
         complains(treeship(*words, code=None), 4, f"{host} did not answer in time")
         assert time.monotonic() - began < 10
@@ -190,16 +172,8 @@ def test_a_registry_that_nobody_answers_for_is_given_up_in_time(
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, _full(server):
         host = f"127.0.0.1:{server.getsockname()[1]}"
         began = time.monotonic()
-        ran = treeship(
-            "build",
-            "--repo",
-            made.directory,
-            "--base",
-            f"docker://{host}/base",
-            "--connect-timeout",
-            "0.3",
-            code=None,
-        )
+        words = build_words(made, "--connect-timeout", "0.3", base=f"docker://{host}/base")
+        ran = treeship(*words, code=None)
         complains(ran, 4, f"{host} did not answer in time")
         assert time.monotonic() - began < 10
 
@@ -224,16 +198,7 @@ def test_an_unknown_authority_is_explained(
 ) -> None:
     """And --ca-file is the way out of it, which a file that is no certificate is not."""
     registry = start(DockerRegistry(tls=True))
-    words = (
-        "build",
-        "--repo",
-        made.directory,
-        "--base",
-        "scratch",
-        "--to",
-        f"{registry.host}/app:x",
-        "--json",
-    )
+    words = build_words(made, "--json", to=f"{registry.host}/app:x")
     complains(treeship(*words, code=None), 2, "certificate", "ca_file")
     complains(treeship(*words, "--ca-file", made.directory / "train.py", code=None), 2, "CA file")
     assert treeship(*words, "--ca-file", str(registry.ca_file)).json["digest"]
@@ -242,16 +207,7 @@ def test_an_unknown_authority_is_explained(
 def test_a_login_that_does_not_fit_is_explained(treeship: Treeship, made: ThrowAwayRepository) -> None:
     """None, a wrong one, a malformed file: the host is named, what was tried is not."""
     with InProcessRegistry(access=Password("me", "right")) as registry:
-        words = (
-            "build",
-            "--repo",
-            made.directory,
-            "--base",
-            "scratch",
-            "--to",
-            f"{registry.host}/app:x",
-            "--json",
-        )
+        words = build_words(made, "--json", to=f"{registry.host}/app:x")
         complains(treeship(*words, code=None), 2, f"docker login {registry.host}", "no credentials")
         for text, says in (
             ('{"auths": {"HOST": {"auth": "bWU6d3Jvbmc="}}}', "docker login"),

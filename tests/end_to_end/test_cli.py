@@ -23,7 +23,7 @@ from buildkit import __version__
 from buildkit.testing.registry import InProcessRegistry
 from buildkit.testing.repositories import ThrowAwayRepository
 from ci.__main__ import VERBS, find, parser_of
-from tests.end_to_end.helpers import Treeship
+from tests.end_to_end.helpers import Treeship, build_words
 
 ESCAPE = "\033"
 # What a quick start cannot pay for.
@@ -111,21 +111,12 @@ def test_a_log_has_neither_bars_nor_colours(
     treeship: Treeship, made: ThrowAwayRepository, registry: InProcessRegistry
 ) -> None:
     """Data on stdout, talk on stderr; a large transfer is one line."""
-    ran = treeship(
-        "build",
-        "--repo",
-        made.directory,
-        "--base",
-        "scratch",
-        "--to",
-        f"{registry.host}/app:x",
-        env={"TERM": "xterm-256color"},
-    )
+    ran = treeship(*build_words(made, to=f"{registry.host}/app:x"), env={"TERM": "xterm-256color"})
     for text in (ran.out, ran.err):
         assert ESCAPE not in text
         assert "\r" not in text
     assert "pushed 18.9 MB" in ran.out
-    assert re.search(r"^sending push [0-9a-f]{12}, 18.9 MB$", ran.err, re.MULTILINE)
+    assert re.search(r"^push [0-9a-f]{12}, 18.9 MB$", ran.err, re.MULTILINE)
     failed = treeship("build", "nothing", "--repo", made.directory, env={"TERM": "xterm-256color"}, code=2)
     assert ESCAPE not in failed.err
 
@@ -187,18 +178,7 @@ def test_a_terminal_has_bars_for_large_transfers_and_colours(
 ) -> None:
     """And they are gone when it is over: what stays is the table."""
     registry.on_request(lambda _number, exchange: registry.wait(0.4 if exchange.verb == "PUT upload" else 0))
-    seen = on_terminal(
-        treeship,
-        "build",
-        "--repo",
-        made.directory,
-        "--base",
-        "scratch",
-        "--to",
-        f"{registry.host}/app:x",
-        columns=120,
-        env=PLAIN,
-    )
+    seen = on_terminal(treeship, *build_words(made, to=f"{registry.host}/app:x"), columns=120, env=PLAIN)
     assert seen.code == 0, seen.text
     assert "push " in seen.text
     assert "━" in seen.text
@@ -211,8 +191,9 @@ def test_a_terminal_of_any_size_will_do(
     columns: int, rows: int, treeship: Treeship, made: ThrowAwayRepository, registry: InProcessRegistry
 ) -> None:
     """One column is silly, and no reason to fail a build."""
-    words = ("build", "--repo", made.directory, "--base", "scratch", "--to", f"{registry.host}/app:x")
-    seen = on_terminal(treeship, *words, columns=columns, rows=rows, env=PLAIN)
+    seen = on_terminal(
+        treeship, *build_words(made, to=f"{registry.host}/app:x"), columns=columns, rows=rows, env=PLAIN
+    )
     assert seen.code == 0, seen.text
     assert on_terminal(treeship, "build", "--help", columns=columns, rows=rows, env=PLAIN).code == 0
 

@@ -87,22 +87,13 @@ BUILD_KEYS = {
     "seconds",
 }  # fmt: skip
 LAYER_KEYS = {"key", "digest", "diff_id", "size", "paths", "reason", "action"}
-ADDED_KEYS = {"platforms", "lfs_pointers", "destinations"}
-ADDED_LAYER_KEYS = {"name", "changed"}
+ADDED_KEYS = {"platforms", "lfs_pointers", "destinations", "dependencies"}
+ADDED_LAYER_KEYS = {"name", "changed", "wheels"}
 
 
 @pytest.mark.parametrize("verb", ["build", "explain"])
 def test_the_keys_that_are_printed(house: House, verb: str) -> None:
-    words = [
-        verb,
-        "--repo",
-        str(house.repository.directory),
-        "--base",
-        house.base,
-        "--to",
-        house.at("team/app:main"),
-    ]
-    ran = house.treeship(*words, "--json")
+    ran = house.treeship(*house.words(verb), "--json")
     assert ran.out.count("\n") == 1, "one object, one line"
     assert set(ran.json) == BUILD_KEYS | ADDED_KEYS
     assert set(ran.json["base"]) == {"reference", "digest"}
@@ -115,17 +106,8 @@ def test_the_keys_that_are_printed(house: House, verb: str) -> None:
 
 
 def test_without_json_there_is_a_short_table_and_no_colour(house: House) -> None:
-    words = [
-        "build",
-        "--repo",
-        str(house.repository.directory),
-        "--base",
-        house.base,
-        "--to",
-        house.at("team/app:main"),
-    ]
-    ran = house.treeship(*words)
+    ran = house.treeship(*house.words())
     assert ran.out.splitlines()[0].split() == ["layer", "reason", "action", "size", "paths", "key"]
     assert "\x1b" not in ran.out + ran.err
     assert f"{house.registry.host}/team/app:main@sha256:" in ran.out
-    assert "layers unchanged" in house.treeship(*words).out
+    assert "layers unchanged" in house.treeship(*house.words()).out

@@ -32,7 +32,7 @@ class Login:
 
 
 class DockerRegistry(Rig):
-    """A registry on `host` (an address and port), empty, deletion allowed.
+    """A registry on `host` (an address and port), empty; with DELETES false nothing is taken out, as by its default.
 
     With LOGIN it wants that user and password; with TOKENS, a started server, a token from there; with TLS it
     speaks HTTPS only, and `ca_file` holds the authority to trust.
@@ -42,11 +42,17 @@ class DockerRegistry(Rig):
     ca_file: Path | None = None
 
     def __init__(
-        self, *, login: Login | None = None, tokens: TokenServer | None = None, tls: bool = False
+        self,
+        *,
+        login: Login | None = None,
+        tokens: TokenServer | None = None,
+        tls: bool = False,
+        deletes: bool = True,
     ) -> None:
         self._login = login
         self._tokens = tokens
         self._tls = tls
+        self._deletes = deletes
 
     @classmethod
     def install(cls) -> None:
@@ -95,7 +101,7 @@ class DockerRegistry(Rig):
             self.ca_file = self.workspace.folder("trust") / "ca.crt"  # Alone there: a --cert-dir for podman.
             self.ca_file.write_bytes(signer.file.read_bytes())
             server["tls"] = {"certificate": str(pair.file), "key": str(pair.key)}
-        storage = {"filesystem": {"rootdirectory": str(self.storage)}, "delete": {"enabled": True}}
+        storage = {"filesystem": {"rootdirectory": str(self.storage)}, "delete": {"enabled": self._deletes}}
         log = {"level": "info", "accesslog": {"disabled": False}}
         return {"version": "0.1", "log": log, "storage": storage, "http": server, "auth": self._auth()}
 

@@ -51,6 +51,16 @@ def go_tools(source: Path) -> Path:
     return cached(f"go/{source.name}-{key_of(*BUILD, *sums)}", build)
 
 
+def go_program(source: Path) -> Path:
+    """The program whose main package is in SOURCE, with its go.mod and go.sum; built once for each content of them."""
+
+    def build(program: Path) -> None:
+        run([go_command(), "build", *FLAGS, "-o", program, "."], env=STATIC, cwd=source, timeout=3600)
+
+    texts = [file.read_text() for file in sorted(source.iterdir()) if file.is_file()]
+    return cached(f"go/{source.name}-{key_of(*BUILD, *texts)}", build)
+
+
 @cache
 def go_command() -> str:
     """A Go that can build the modules here: the one on the PATH, else one from the module proxy."""

@@ -128,10 +128,20 @@ def test_mounts_go_before_files(start: Start) -> None:
     assert mounts_below(disk.workspace.path) == []
 
 
-def test_a_start_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(CommandFailed):
-        SmallDisk(-1).__enter__()
+START_IN_VAIN = """\
+from tests.rigs.errors import CommandFailed
+from tests.rigs.small_disk import SmallDisk
+disk = SmallDisk(-1)
+try:
+    disk.__enter__()
+except CommandFailed:
+    print(disk.workspace.path.parent)
+"""
+
+
+def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    said = run([sys.executable, "-c", START_IN_VAIN], cwd=ROOT, env={"TMPDIR": str(tmp_path)}).stdout
+    assert said == f"{tmp_path}\n"
     assert list(tmp_path.glob(f"{PREFIX}*")) == []
 
 

@@ -129,7 +129,10 @@ def basic(username: str, password: str) -> str:
 
 
 def _scope(exchange: Exchange) -> str:
-    return f"repository:{exchange.repository}:{'pull' if exchange.method in _READS else 'pull,push'}"
+    actions = (
+        "pull" if exchange.method in _READS else "delete" if exchange.method == "DELETE" else "pull,push"
+    )
+    return f"repository:{exchange.repository}:{actions}"
 
 
 def _covers(scopes: tuple[str, ...], needed: str) -> bool:

@@ -160,9 +160,7 @@ def referrers(exchange: Exchange, store: Store) -> Reply:
     """An index of the manifests whose `subject` is this one."""
     wanted = exchange.query.get("artifactType", "")
     found = [
-        _referrer(manifest)
-        for manifest in store.repository(exchange.repository).manifests.values()
-        if (manifest.fields.get("subject") or {}).get("digest") == exchange.name
+        _referrer(manifest) for manifest in store.repository(exchange.repository).referrers(exchange.name)
     ]
     chosen = [entry for entry in found if wanted in ("", entry["artifactType"])]
     index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": chosen}

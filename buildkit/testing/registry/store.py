@@ -39,6 +39,19 @@ class Repository:
         self.blobs: set[str] = set()
         self.manifests: dict[str, StoredManifest] = {}
         self.tags: dict[str, str] = {}
+        self._seen: tuple[int, int, str] = (0, 0, "")
+        self._subjects: dict[str, list[StoredManifest]] = {}
+
+    def referrers(self, subject: str) -> list[StoredManifest]:
+        """The manifests that name this one. They are sorted by subject once, and again when there are others."""
+        seen = (id(self.manifests), len(self.manifests), next(reversed(self.manifests), ""))
+        if seen != self._seen:
+            self._seen, self._subjects = seen, {}
+            for manifest in self.manifests.values():
+                found = (manifest.fields.get("subject") or {}).get("digest")
+                if found:
+                    self._subjects.setdefault(found, []).append(manifest)
+        return self._subjects.get(subject, [])
 
     def manifest(self, reference: str) -> StoredManifest | None:
         """By tag or digest."""

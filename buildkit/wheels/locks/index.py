@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
@@ -25,12 +25,16 @@ _HASH = re.compile(r"(sha256|sha384|sha512)=([0-9a-fA-F]+)")
 
 
 class Candidate(NamedTuple):
-    """A file that an index offers. `hashes` may be empty: old indexes give none."""
+    """A file that an index offers. `hashes` may be empty: old indexes give none.
+
+    `yanked` is None, or why its maintainers took it back (PEP 592), which may be "".
+    """
 
     filename: str
     url: str
     hashes: tuple[str, ...] = ()
     size: int | None = None
+    yanked: str | None = None
 
 
 def page_path(name: str) -> str:
@@ -47,7 +51,7 @@ def parse_page(data: bytes, content_type: str, url: str) -> tuple[Candidate, ...
         raise CorruptContent(f"the index's page is larger than {PAGE_LIMIT} bytes", "is it a package index?")
     kind = content_type.partition(";")[0].strip().lower()
     found = _json_files(data) if kind.endswith("json") else _html_files(data)
-    made = (_candidate(name, link, hashes, size, url) for name, link, hashes, size in found)
+    made = (_candidate(each, url) for each in found)
     return tuple(candidate for candidate in made if candidate)
 
 
@@ -91,18 +95,17 @@ def _wheel(candidate: Candidate, wanted: Wanted) -> LockedWheel | None:
     return LockedWheel(name, version, candidate.filename, candidate.url, size=candidate.size, hashes=hashes)
 
 
-_File = tuple[str, str, tuple[str, ...], int | None]
+_File = tuple[str, str, tuple[str, ...], int | None, str | None]
 
 
-def _candidate(
-    filename: str, link: str, hashes: Sequence[str], size: int | None, page: str
-) -> Candidate | None:
+def _candidate(file: _File, page: str) -> Candidate | None:
+    filename, link, hashes, size, yanked = file
     try:
         url = checks.check_url(urljoin(page, link).partition("#")[0], "the index")
         known = checks.check_hashes(hashes, "the index") if hashes else ()
     except (InvalidInput, ValueError):
         return None
-    return Candidate(filename, url, known, size)
+    return Candidate(filename, url, known, size, yanked)
 
 
 def _json_files(data: bytes) -> list[_File]:
@@ -124,7 +127,9 @@ def _json_file(file: object) -> _File | None:
     name, url, hashes, size = (file.get(key) for key in ("filename", "url", "hashes", "size"))
     if not isinstance(name, str) or not isinstance(url, str):
         return None
-    return name, url, _json_hashes(hashes), size if type(size) is int and size >= 0 else None
+    yanked = file.get("yanked")
+    reason = yanked if isinstance(yanked, str) else ("" if yanked is True else None)
+    return name, url, _json_hashes(hashes), size if type(size) is int and size >= 0 else None, reason
 
 
 def _json_hashes(hashes: Any) -> tuple[str, ...]:
@@ -161,11 +166,13 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """As HTMLParser calls it."""
-        href = dict(attrs).get("href") or ""
+        named = dict(attrs)
+        href = named.get("href") or ""
         if tag == "base" and not self.base:
             self.base = href
         if tag == "a" and href:
             link, _, fragment = _joined(self.base, href).partition("#")
             found = _HASH.search(fragment)
             hashes = (f"{found[1]}:{found[2].lower()}",) if found else ()
-            self.files.append((checks.url_filename(link), link, hashes, None))
+            yanked = (named["data-yanked"] or "") if "data-yanked" in named else None
+            self.files.append((checks.url_filename(link), link, hashes, None, yanked))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from buildkit.config.toml import FILE_LIMIT, Place, load
+from buildkit.config.toml import Place, load
 from buildkit.errors import InvalidInput
 from buildkit.wheels.locks import checks
 from buildkit.wheels.locks.model import Lock, LockedPackage, LockedWheel
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 LOCK_LIMIT = 16 * 1024 * 1024
 """Bytes of a lock: a hundred packages have about one MiB."""
-# As in buildkit.config.toml: tomllib's time grows with the square of the parts of a dotted key.
-_KEY_PART = rb"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*"""
-_LONG_KEY = re.compile(rb"(?<![A-Za-z0-9_-])(?:" + _KEY_PART + rb"\.[ \t]*){64}")
 _SEPARATORS = re.compile(r"[/\\?#;]")
 _AGAIN = "write the lock again with the tool that made it"
 
@@ -32,7 +29,7 @@ def read_pylock(data: bytes, source: str = "pylock.toml") -> Lock:
     """
     from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
 
-    table = read_toml(data, source)
+    table = load(data, Place(source), LOCK_LIMIT)
     _check_texts(table, source)
     try:
         found = Pylock.from_dict(table)
@@ -41,22 +38,6 @@ def read_pylock(data: bytes, source: str = "pylock.toml") -> Lock:
     except (PylockValidationError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{source}: {_plain(str(error))}", _AGAIN) from None
     return _lock(found, source)
-
-
-def read_toml(data: bytes, source: str) -> dict[str, Any]:
-    """As `buildkit.config.toml.load`, for files as large as locks are."""
-    if len(data) <= FILE_LIMIT:
-        return load(data, Place(source))
-    if len(data) > LOCK_LIMIT:
-        raise InvalidInput(f"{source} is larger than {LOCK_LIMIT} bytes", "is this the right file?")
-    if _LONG_KEY.search(data):
-        raise InvalidInput(f"{source}: a key of more than 64 parts", _AGAIN)
-    import tomllib
-
-    try:
-        return tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"{source}: not TOML: {_plain(str(error))}", _AGAIN) from None
 
 
 def _check_texts(table: Mapping[str, Any], source: str) -> None:

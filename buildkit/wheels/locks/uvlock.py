@@ -14,10 +14,11 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from buildkit.config.toml import Place, load
 from buildkit.errors import InvalidInput, Unavailable
 from buildkit.wheels.locks import checks
 from buildkit.wheels.locks.model import Lock, Root
-from buildkit.wheels.locks.pylock import read_pylock, read_toml
+from buildkit.wheels.locks.pylock import LOCK_LIMIT, read_pylock
 
 _TIMEOUT = 60.0
 # No default groups: uv's is `dev`, which no image is meant to have unless it is asked for.
@@ -41,7 +42,7 @@ def read_uv_lock(
     too long.
     """
     chosen, kinds = tuple(extras), tuple(groups or ())
-    table = read_toml(lock, source)
+    table = load(lock, Place(source), LOCK_LIMIT)
     _check_urls(table, source)
     _check_project(pyproject, table, kinds, source)
     exported = _export(
@@ -82,7 +83,7 @@ def _check_urls(table: Mapping[str, Any], source: str) -> None:
 def _check_project(pyproject: bytes, table: Mapping[str, Any], groups: Sequence[str], source: str) -> None:
     """uv exports an empty lock where there is no project: an image without its dependencies, and no error."""
     entries = _entries(table)
-    project = read_toml(pyproject, f"the pyproject.toml beside {source}").get("project")
+    project = load(pyproject, Place(f"the pyproject.toml beside {source}"), LOCK_LIMIT).get("project")
     if not isinstance(project, dict) and entries and (_roots(entries, (), ()) or not groups):
         raise InvalidInput(
             f"the pyproject.toml beside {source} has no [project], so nothing is exported",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from buildkit.bases.base import resolve
 from buildkit.bases.facts import Cuda, Distribution, Facts, Group, Installed, Libc, User, missing_for_metaflow
 from buildkit.bases.facts_cache import facts_of
-from buildkit.cache import Cache
+from buildkit.cache import Cache, NoCache
 from buildkit.errors import CorruptContent
+from buildkit.image.descriptor import Descriptor
 from buildkit.image.reference import LayoutReference
 from buildkit.layout import LayoutSource
 from tests.buildkit import images
@@ -232,6 +234,64 @@ def test_layers_are_read_once_and_then_never_again(tmp_path: Path) -> None:
     assert facts_of(base, cache) == facts
     with pytest.raises(CorruptContent):
         facts_of(base, Cache(tmp_path / "other"))
+
+
+class Account:
+    """Progress that adds up: for each label what was announced and what was read, and what is still open."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, int] = {}
+        self.read: dict[str, int] = {}
+        self.going: list[str] = []
+
+    def start(self, label: str, total: int) -> None:
+        self.sizes[label] = total
+        self.going.append(label)
+
+    def advance(self, label: str, count: int) -> None:
+        assert self.going == [label], "one layer at a time"
+        self.read[label] = self.read.get(label, 0) + count
+
+    def finish(self, label: str) -> None:
+        self.going.remove(label)
+
+
+class Streams:
+    """A source that knows what of it is still open."""
+
+    def __init__(self, source: LayoutSource) -> None:
+        self._source = source
+        self.opened: list[BinaryIO] = []
+        self.document = source.document
+
+    def blob(self, descriptor: Descriptor) -> BinaryIO:
+        self.opened.append(self._source.blob(descriptor))
+        return self.opened[-1]
+
+
+def test_progress_is_told_of_every_byte_that_is_read(tmp_path: Path) -> None:
+    made = images.image(images.layer({"a": bytes(1000)}), images.layer({"b": bytes(3_000_000)}))
+    reference = LayoutReference(str(images.publish(tmp_path / "base", made, "v1")), "v1")
+    source, account = Streams(LayoutSource(reference)), Account()
+    (base,) = resolve(reference, source, (), NoCache())
+    facts_of(base, NoCache(), account)
+    assert account.sizes == {f"read {layer.digest.hex[:12]}": layer.size for layer in base.layers}
+    assert account.read == account.sizes
+    assert not account.going
+    assert all(stream.closed for stream in source.opened)
+
+
+def test_a_broken_layer_leaves_neither_a_stream_nor_a_bar(tmp_path: Path) -> None:
+    made = images.image(images.layer({"a": b"1"}), images.layer({"../b": b"2"}), images.layer({"c": b"3"}))
+    reference = LayoutReference(str(images.publish(tmp_path / "base", made, "v1")), "v1")
+    source, account = Streams(LayoutSource(reference)), Account()
+    (base,) = resolve(reference, source, (), NoCache())
+    with pytest.raises(CorruptContent, match="leads out") as caught:
+        facts_of(base, NoCache(), account)
+    assert caught.value.__traceback__ is not None, "the frames still hold what they held"
+    assert len(account.sizes) == 2
+    assert not account.going
+    assert all(stream.closed for stream in source.opened)
 
 
 @pytest.mark.rig

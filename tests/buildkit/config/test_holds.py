@@ -28,6 +28,10 @@ source = "https://git.example/team/project"
 version = "1.2"
 submodules = "skip"
 case_collisions = "refuse"
+dependencies = false
+lock = "env/pylock.toml"
+extras = ["gpu", "dev", "gpu"]
+groups = []
 
 [labels]
 team = "vision"
@@ -44,6 +48,9 @@ pointers = "drop"
 base = "registry.example/bases/cuda:12"
 entrypoint = []
 labels.purpose = "training"
+dependencies = true
+extras = []
+groups = ["train"]
 environment = { THREADS = "8" }
 """
 
@@ -75,6 +82,8 @@ def test_everything_that_can_be_said_arrives_checked_and_absolute() -> None:
     assert holds.labels == {"team": "vision"}
     assert (holds.submodules, holds.case_collisions) == ("skip", "refuse")
     assert (holds.lfs_include, holds.lfs_pointers) == (("models/*.bin",), "drop")
+    assert (holds.dependencies, holds.lock) == (False, "env/pylock.toml")
+    assert (holds.extras, holds.groups) == (("gpu", "dev"), ())
     assert holds.origins["lfs.include"] == "treeship.toml at commit abc"
     assert "reuse.from" not in holds.origins
 
@@ -83,6 +92,7 @@ def test_without_files_the_working_directory_and_the_python_path_are_the_prefix(
     holds = parse_holds({}, "commit abc")
     assert (holds.prefix, holds.workdir, holds.pythonpath) == ("/app", "/app", ("/app",))
     assert (holds.base, holds.user, holds.entrypoint, holds.cmd, holds.path) == ("", "", None, None, ())
+    assert (holds.dependencies, holds.lock, holds.extras, holds.groups) == (True, "", (), None)
 
 
 @pytest.mark.parametrize("prefix", ["/code", "/"])
@@ -103,6 +113,7 @@ def test_a_variant_replaces_what_it_names_and_adds_labels_and_environment() -> N
     assert training.entrypoint == ()
     assert training.labels == {"team": "vision", "purpose": "training"}
     assert training.environment == {"LEVEL": "info", "THREADS": "8"}
+    assert (training.dependencies, training.extras, training.groups) == (True, (), ("train",))
     assert training.user == holds.user
     assert training.selected == "training"
     assert training.origins["base"] == "[variants.training]"
@@ -118,6 +129,20 @@ def test_the_command_line_wins_over_commit_and_variant() -> None:
     holds = toml(FULL).variant("training").override(base="oci:/tmp/base", platforms=["linux/s390x"])
     assert (holds.base, holds.platforms) == ("oci:/tmp/base", ("linux/s390x",))
     assert holds.origins["base"] == "flag"
+
+
+def test_the_command_line_can_only_leave_dependencies_out_or_say_nothing_of_them() -> None:
+    assert toml("").override(dependencies=False).dependencies is False
+    assert toml("dependencies = false").override().dependencies is False
+    assert toml("").override(dependencies=False).origins["dependencies"] == "flag"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dependencies = false", 'lock = "uv.lock"', 'extras = ["gpu"]', "groups = []", 'groups = ["dev"]'],
+)
+def test_what_decides_dependencies_is_part_of_the_canonical_form(text: str) -> None:
+    assert toml(text).canonical() != toml("").canonical()
 
 
 def test_the_canonical_form_is_equal_for_equal_contents_wherever_they_are_from() -> None:
@@ -162,6 +187,7 @@ def test_nothing_is_imported_where_there_is_nothing_to_read() -> None:
         ('[lfs]\ninclde = ["x"]', ["'lfs.inclde'", "'lfs.include'"]),
         ('url = "https://x"', ["'lfs.url'"]),
         ('[variants.ci]\nusr = "x"', ["'variants.ci.usr'", "'variants.ci.user'"]),
+        ('[variants.ci]\nlock = "uv.lock"', ["unknown key 'variants.ci.lock'"]),
         ('[variants.ci]\nprefix = "/x"', ["unknown key 'variants.ci.prefix'"]),
         ("zzzzzz = 1", ["docs/settings.md"]),
     ],
@@ -183,6 +209,11 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(text: str, words: 
         ("[variants.ci]\nuser = 7", "variants.ci.user: expected text"),
         ("variants = 1", "variants: expected a table"),
         ("variants.ci = 1", "variants.ci: expected a table"),
+        ('dependencies = "no"', "dependencies: expected"),
+        ('lock = ["uv.lock"]', "lock: expected text"),
+        ('extras = "gpu"', "extras: expected a list of text"),
+        ("groups = [1]", "groups: expected a list of text"),
+        ("variants.ci.groups = true", "variants.ci.groups: expected a list of text"),
     ],
 )
 def test_a_wrong_type_names_file_key_and_what_was_expected(text: str, words: str) -> None:
@@ -224,6 +255,21 @@ def test_a_wrong_type_names_file_key_and_what_was_expected(text: str, words: str
         'include = [""]',
         'exclude = ["# a comment"]',
         'exclude = ["a\\nb"]',
+        'lock = "/etc/pylock.toml"',
+        'lock = "../pylock.toml"',
+        'lock = "env/../../pylock.toml"',
+        'lock = "./uv.lock"',
+        'lock = "env//uv.lock"',
+        'lock = ""',
+        'lock = "uv.lock\\n"',
+        'extras = [""]',
+        'extras = ["--all-extras"]',
+        'extras = ["a b"]',
+        'extras = ["gpu\\n"]',
+        f'extras = ["{"a" * 200}"]',
+        'groups = ["dev-"]',
+        'groups = ["a/b"]',
+        '[variants.ci]\ngroups = ["ä"]',
         '[variants."Upper"]\nuser = "x"',
         '[variants."a/b"]\nuser = "x"',
         '[variants.ci]\nbase = "oci:/abs"',

@@ -101,11 +101,36 @@ def test_the_users_file_cannot_say_what_an_image_holds() -> None:
 
 
 def test_only_what_is_left_to_it_makes_the_protected_branch_worth_asking() -> None:
-    assert left_to_protected({}, {}) == {"to", "lfs.url"}
-    assert left_to_protected({"to": ["a.example/b"]}, {}) == {"lfs.url"}
-    assert (
-        left_to_protected({}, {"TREESHIP_TO": "a.example/b"}, user('[lfs]\nurl = "https://x"')) == frozenset()
-    )
+    wheels = {"wheels.index", "wheels.hosts"}
+    assert left_to_protected({}, {}) == {"to", "lfs.url", *wheels}
+    assert left_to_protected({"to": ["a.example/b"]}, {}) == {"lfs.url", *wheels}
+    own = user('[lfs]\nurl = "https://x"\n[wheels]\nhosts = ["x"]\nindex = "https://x/simple"')
+    assert left_to_protected({}, {"TREESHIP_TO": "a.example/b"}, own) == frozenset()
+
+
+def test_wheelhouses_are_of_this_machine_and_hosts_of_the_team() -> None:
+    said = '[wheels]\nwheelhouse = ["~/wheels", "/srv/wheels"]\nhosts = ["files.example:8443"]'
+    assert resolve_places({}, HOME, user(said)).places.wheels_wheelhouse == ("/home/me/wheels", "/srv/wheels")
+    shared = resolve_places({}, HOME, None, main(said))
+    assert shared.places.wheels_hosts == ("files.example:8443",)
+    assert shared.places.wheels_wheelhouse == ()
+    assert [ignored.key for ignored in shared.ignored] == ["wheels.wheelhouse"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["files.example", "ftp://files.example/simple", "https://me:hidden@files.example/simple?a", "https:///simple",
+     "https://me:hidden@/simple", "https://files.example/\x07"],
+)  # fmt: skip
+def test_what_is_no_index_is_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(InvalidInput, match="TREESHIP_WHEELS_INDEX") as caught:
+        resolve_places({}, {"TREESHIP_WHEELS_INDEX": text})
+    assert "hidden" not in str(caught.value)
+
+
+def test_an_index_may_have_credentials_where_it_is_trusted() -> None:
+    resolved = resolve_places({}, {"TREESHIP_WHEELS_INDEX": "https://me:hidden@files.example/simple"})
+    assert resolved.places.wheels_index == "https://me:hidden@files.example/simple"
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,6 @@ from buildkit.testing.repositories import ThrowAwayRepository
 from tests.buildkit.git.deadline import deadline
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> ThrowAwayRepository:
-    return ThrowAwayRepository(tmp_path / "repository")
-
-
 @pytest.fixture(autouse=True)
 def _in_time() -> Iterator[None]:
     with deadline(60):

@@ -12,11 +12,6 @@ from buildkit.git.repository import Repository
 from buildkit.testing.repositories import ThrowAwayRepository
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> ThrowAwayRepository:
-    return ThrowAwayRepository(tmp_path / "origin")
-
-
 def clone_of(origin: ThrowAwayRepository, directory: Path, *options: str) -> Repository:
     origin.git("clone", "-q", *options, origin.url, str(directory))
     return Repository(directory)

@@ -21,14 +21,6 @@ from buildkit.testing.repositories import ThrowAwayRepository
 SECRET = "hunter2-canary"
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> ThrowAwayRepository:
-    made = ThrowAwayRepository(tmp_path / "origin")
-    made.git("config", "uploadpack.allowFilter", "true")
-    made.git("config", "uploadpack.allowAnySHA1InWant", "true")
-    return made
-
-
 @pytest.mark.parametrize(
     "text",
     [

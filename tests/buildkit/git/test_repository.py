@@ -7,25 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from buildkit.errors import InvalidInput, NotFound, TreeshipError
 from buildkit.git.repository import COMMIT_LIMIT, Repository
-from buildkit.testing.repositories import SECONDS, File, ThrowAwayRepository, submodule
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> ThrowAwayRepository:
-    return ThrowAwayRepository(tmp_path / "repository")
-
-
-@pytest.fixture
-def repository(origin: ThrowAwayRepository) -> Iterator[Repository]:
-    with Repository(origin.directory) as opened:
-        yield opened
+from buildkit.testing.repositories import SECONDS, File, ThrowAwayRepository, link, submodule
 
 
 def test_every_name_of_a_commit_is_the_commit(origin: ThrowAwayRepository, repository: Repository) -> None:
@@ -143,6 +131,31 @@ def test_a_small_file_is_read_whole_and_a_large_one_not_at_all(
     with pytest.raises(InvalidInput, match="is a tree"):
         repository.small_file(tree, "d", 1000)
     assert repository.small_file(tree, "treeship.toml", 1000) == b"prefix = '/x'\n"
+
+
+@pytest.mark.parametrize("path", ["treeship.toml", "env/pylock.toml", "a/b/c", "a b/-x", "120000 x/ä"])
+def test_a_small_file_that_is_a_link_is_refused_at_any_depth(
+    origin: ThrowAwayRepository, repository: Repository, path: str
+) -> None:
+    """git gives its target for its content."""
+    folder, name = os.path.split(path)
+    others: dict[str, bytes | File] = {f"plain/{path}": b"here", f"x{path}": b"1", f"{folder}x/{name}": b"1"}
+    origin.commit({**others, path: link(b"/etc/passwd")})
+    tree = repository.commit("HEAD").tree
+    with pytest.raises(InvalidInput, match="is a symbolic link"):
+        repository.small_file(tree, path, 1000)
+    assert repository.small_file(tree, f"plain/{path}", 1000) == b"here"
+    assert repository.small_file(tree, f"x{path}", 1000) == b"1"
+
+
+def test_no_link_is_followed_to_a_small_file(origin: ThrowAwayRepository, repository: Repository) -> None:
+    links = {"linked": link(b"real"), "deep/linked": link(b"../real"), "up": link(b"..")}
+    origin.commit({"real/file": File(b"1"), **links})
+    tree = repository.commit("HEAD").tree
+    for path in ("linked/file", "deep/linked/file", "up/real/file", "real/../real/file"):
+        assert repository.small_file(tree, path, 1000) is None
+    with pytest.raises(InvalidInput, match="is a symbolic link"):
+        repository.small_file(tree, "deep/linked", 1000)
 
 
 def test_a_commit_of_a_megabyte_is_refused(origin: ThrowAwayRepository, repository: Repository) -> None:

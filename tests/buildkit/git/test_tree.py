@@ -45,11 +45,6 @@ ODD: dict[bytes, bytes | File] = {
 TREE, FILE = b"40000", b"100644"
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> ThrowAwayRepository:
-    return ThrowAwayRepository(tmp_path / "repository")
-
-
 def git_listing(origin: ThrowAwayRepository, tree: str) -> list[tuple[bytes, bytes, str]]:
     lines = origin.git("ls-tree", "-r", "-z", "--full-tree", tree).split(b"\0")[:-1]
     return [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import time
+from pathlib import Path
 from typing import Protocol
 
 from buildkit.endpoints import Blob, Publication
@@ -14,6 +17,7 @@ from buildkit.image.reference import RegistryReference
 from buildkit.registry import Clock, Registries
 from buildkit.testing.registry import InProcessRegistry, Store
 from buildkit.testing.registry.faults import Fault
+from tests.rigs.docker_registry import Login
 
 QUICK = {"timeout_seconds": 5.0, "retries": 3}
 
@@ -89,6 +93,13 @@ TWO = b"two layer " * 300
 IMAGE = work(blob(ONE), blob(TWO))
 LARGE = blob(bytes(range(256)) * 8000)  # 2 MB: more than the sockets' buffers hold
 LARGE_IMAGE = work(LARGE)
+
+
+def log_in(folder: Path, host: str, login: Login) -> dict[str, str]:
+    """The environment of a client with this login."""
+    auth = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+    return {"DOCKER_CONFIG": str(folder)}
 
 
 def pulled(registries: Registries, reference: RegistryReference) -> list[bytes]:

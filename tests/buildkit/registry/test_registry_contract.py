@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import socket
 import threading
 from pathlib import Path
@@ -14,7 +12,7 @@ from buildkit.endpoints import Action, Publication, Traffic
 from buildkit.errors import AccessDenied, NotFound
 from buildkit.image.manifest import Index
 from tests.buildkit.registry.raw import Raw, everywhere, like_debian, rig
-from tests.buildkit.registry.support import IMAGE, ONE, TWO, Client, at, blob, config, pulled, work
+from tests.buildkit.registry.support import IMAGE, ONE, TWO, Client, at, blob, config, log_in, pulled, work
 from tests.rigs.docker_registry import DockerRegistry, Login
 from tests.rigs.fixtures import Start
 from tests.rigs.token_server import TokenServer
@@ -97,18 +95,12 @@ def test_a_missing_blob_is_not_found(client: Client, raw: Raw) -> None:
 # Real logins
 
 
-def _log_in(folder: Path, host: str, login: Login) -> dict[str, str]:
-    auth = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
-    (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
-    return {"DOCKER_CONFIG": str(folder)}
-
-
 @rig
 def test_debian_with_a_password(client: Client, start: Start, tmp_path: Path) -> None:
     login = Login("sam", "correct horse")
     registry = start(DockerRegistry(login=login))
 
-    client(environ=_log_in(tmp_path, registry.host, login)).sink(at(registry.host)).publish(IMAGE)
+    client(environ=log_in(tmp_path, registry.host, login)).sink(at(registry.host)).publish(IMAGE)
 
     with pytest.raises(AccessDenied, match="no credentials"):
         client().sink(at(registry.host)).lookup("v1")
@@ -119,7 +111,7 @@ def test_debian_with_tokens(client: Client, start: Start, tmp_path: Path) -> Non
     login = Login("sam", "correct horse")
     tokens = start(TokenServer(users={login.user: login.password}))
     registry = start(DockerRegistry(tokens=tokens))
-    registries = client(environ=_log_in(tmp_path, registry.host, login))
+    registries = client(environ=log_in(tmp_path, registry.host, login))
     registries.sink(at(registry.host, "bases/python")).publish(work(blob(ONE)))
     layer = blob(ONE, origin=(registry.host, "bases/python"))
 

@@ -33,8 +33,16 @@ def test_json_pages_with_relative_urls() -> None:
         file(ANY, size=7, yanked="broken", provenance=None), file("demo-1.0.tar.gz"), 5, {"filename": 1}
     )
     found = parse_page(data, "application/vnd.pypi.simple.v1+json; charset=utf-8", PAGE)
-    assert found[0] == Candidate(ANY, f"https://index.example/files/{ANY}", (f"sha256:{HASH}",), 7)
+    assert found[0] == Candidate(ANY, f"https://index.example/files/{ANY}", (f"sha256:{HASH}",), 7, "broken")
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "yanked"), [(False, None), (None, None), (True, ""), ("why", "why"), ("", ""), (1, None)]
+)
+def test_json_says_in_three_ways_what_is_yanked(said: object, yanked: str | None) -> None:
+    found = parse_page(page(file(ANY, yanked=said)), "application/vnd.pypi.simple.v1+json", PAGE)
+    assert found[0].yanked == yanked
 
 
 def test_html_pages_with_hashes_and_base() -> None:
@@ -43,7 +51,7 @@ def test_html_pages_with_hashes_and_base() -> None:
     <a href="/y/demo-1.0%2Blocal-py3-none-any.whl">z</a><a>none</a><a href="file:///etc/passwd">p</a>"""
     found = parse_page(html.encode(), "text/html", PAGE)
     assert found == (
-        Candidate(ANY, f"https://cdn.example/x/{ANY}", (f"sha256:{HASH}",)),
+        Candidate(ANY, f"https://cdn.example/x/{ANY}", (f"sha256:{HASH}",), yanked=""),
         Candidate(
             "demo-1.0+local-py3-none-any.whl", "https://cdn.example/y/demo-1.0%2Blocal-py3-none-any.whl"
         ),

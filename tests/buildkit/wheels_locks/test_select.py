@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.pylock import Pylock
 
+from buildkit.config.toml import Place, load
 from buildkit.errors import InvalidInput, NotFound
 from buildkit.image.platform import Platform
 from buildkit.wheels.locks.model import Lock, LockedPackage, find_lock, why
-from buildkit.wheels.locks.pylock import read_pylock, read_toml
+from buildkit.wheels.locks.pylock import read_pylock
 from buildkit.wheels.locks.select import Wanted, select
 from tests.buildkit.wheels_locks.support import BASE, HASH, package, pylock
 
@@ -56,7 +57,7 @@ def test_packaging_selects_the_same(names: list[str]) -> None:
     )
     sdist = f'{{ url = "https://x.example/demo-1.0.tar.gz", hashes = {{ sha256 = "{HASH}" }} }}'
     data = pylock(f'name = "demo"\nversion = "1.0"\nsdist = {sdist}\nwheels = [{wheels}]')
-    found = Pylock.from_dict(read_toml(data, "pylock.toml"))
+    found = Pylock.from_dict(load(data, Place("pylock.toml")))
     ((_, expected),) = found.select(environment=BASE.environment(), tags=BASE.tags())
     try:
         ours = select(read_pylock(data), BASE).wheels[0].filename

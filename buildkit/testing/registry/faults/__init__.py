@@ -16,6 +16,13 @@ from buildkit.testing.registry.faults.content import (
     RedirectBlobs,
     Vanishes,
 )
+from buildkit.testing.registry.faults.listing import (
+    NoDeletes,
+    OnlyDigests,
+    TagPages,
+    TagsFirst,
+    TagsStay,
+)
 from buildkit.testing.registry.faults.network import (
     DropAfterBody,
     DropBefore,
@@ -52,14 +59,19 @@ __all__ = [
     "ManifestBytes",
     "MountNeedsFrom",
     "NoContentLength",
+    "NoDeletes",
     "NoMounts",
     "NoRange",
     "NoReferrers",
+    "OnlyDigests",
     "RedirectBlobs",
     "SessionExpired",
     "Slow",
     "Status",
     "StuckStatus",
+    "TagPages",
+    "TagsFirst",
+    "TagsStay",
     "TooLarge",
     "Vanishes",
 ]
