@@ -6,6 +6,7 @@
 4. `builds`      both built, with a cache of their own; two tables
 5. `peers`       the same two images by docker, buildah and crane, where these are installed
 6. `about`       the image runs, and says which git tree it holds
+7. `builds`      HEAD again, now with the wheels of its uv.lock; treeship runs in the image of itself
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import time
 from pathlib import Path
 
 from buildkit import human
-from demo.builds import Build, archived, build, side_by_side
+from demo.builds import Build, archived, build, side_by_side, wheels
 from demo.peers import Timing, timings
 from demo.repository import ROOT, Commits, two_commits
 from tests.rigs import base_image
-from tests.rigs.errors import RigError, RigUnavailable
+from tests.rigs.errors import CommandFailed, RigError, RigUnavailable
 from tests.rigs.podman import Podman
 
 LAYOUT = ROOT / ".treeship" / "demo"
+# The exit code for a system outside that does not answer (docs/errors.md).
+UNAVAILABLE = 4
+IMPORTS = "import deflate, docker, msgspec, requests, rich; print(rich.__name__)"
 
 
 def main() -> int:
@@ -51,7 +55,9 @@ def show(scratch: Path) -> bool:
         say(f"an image of {human.size(_size(second))} is in the OCI layout {LAYOUT.relative_to(ROOT)}")
         return True
     compare(commits, layout, scratch, (first, second))
-    return run_both(commits, scratch)
+    with Podman() as tools:
+        right = run_both(tools, commits, scratch)
+        return with_dependencies(tools, commits, layout, scratch) and right
 
 
 def base() -> Path | None:
@@ -68,9 +74,9 @@ def base() -> Path | None:
 
 def build_both(commits: Commits, base: str, scratch: Path) -> tuple[Build, Build]:
     """Build both commits into the layout; say what each took."""
-    say("treeship build, twice")
+    say("treeship build, twice, of the code alone")
     first, second = (
-        build(commits, commit, base, f"oci:{LAYOUT}:{commit}", scratch / "cache")
+        build(commits, commit, base, f"oci:{LAYOUT}:{commit}", scratch / "cache", "--no-dependencies")
         for commit in (commits.first, commits.second)
     )
     print(side_by_side(first, second))
@@ -86,19 +92,40 @@ def compare(commits: Commits, layout: Path, scratch: Path, ours: tuple[Build, Bu
         print(_timing(found) if isinstance(found, Timing) else f"  {found}")
 
 
-def run_both(commits: Commits, scratch: Path) -> bool:
+def run_both(tools: Podman, commits: Commits, scratch: Path) -> bool:
     """Run a program of each commit in its image, and compare what it says with what git says."""
     say("the images run: each says which git tree its files are, with the standard library only")
-    with Podman() as tools:
-        first = _runs_right(tools, commits, commits.first, scratch)
-        return _runs_right(tools, commits, commits.second, scratch) and first
+    first = _runs_right(tools, commits, commits.first, scratch)
+    return _runs_right(tools, commits, commits.second, scratch) and first
+
+
+def with_dependencies(tools: Podman, commits: Commits, layout: Path, scratch: Path) -> bool:
+    """Build HEAD with what its lock names, and run treeship in the image of itself."""
+    say("with dependencies: the wheels of uv.lock become layers, made without pip and without a container")
+    commit, tag = commits.first, f"{commits.first}-complete"
+    try:
+        built = build(commits, commit, f"oci:{layout}:latest", f"oci:{LAYOUT}:{tag}", scratch / "cache")
+    except CommandFailed as error:
+        if error.code != UNAVAILABLE:
+            raise
+        print(f"  left out here: no package index is reached\n  {error}")
+        return True
+    print(wheels(built))
+    say("treeship runs in the image of itself, with these dependencies")
+    said = _run(tools, scratch, tag, "python3", "-B", "-m", "ci", "inspect", "--help")
+    right = "treeship inspect" in said and "rich" in _run(tools, scratch, tag, "python3", "-c", IMPORTS)
+    print(f"  {said.splitlines()[0]}\n  {'it works' if right else 'IT DOES NOT WORK'}")
+    return right
+
+
+def _run(tools: Podman, scratch: Path, tag: str, *words: str) -> str:
+    archive = archived(f"oci:{LAYOUT}:{tag}", scratch / f"{tag}.tar", tag[:12] + tag[40:])
+    tools.podman("load", "--quiet", "--input", archive)
+    return tools.podman("run", "--rm", "--network=none", f"{tag[:12]}{tag[40:]}:latest", *words).stdout
 
 
 def _runs_right(tools: Podman, commits: Commits, commit: str, scratch: Path) -> bool:
-    archive = archived(f"oci:{LAYOUT}:{commit}", scratch / f"{commit}.tar", commit[:12])
-    tools.podman("load", "--quiet", "--input", archive)
-    program = (f"{commit[:12]}:latest", "python3", "-B", "-m", "demo.about")
-    said = tools.podman("run", "--rm", "--network=none", *program).stdout
+    said = _run(tools, scratch, commit, "python3", "-B", "-m", "demo.about")
     right = said.split()[-1] == commits.tree(commit)
     print("".join(f"  {line}\n" for line in said.splitlines()), end="")
     print(f"  {'equal to' if right else 'DIFFERENT FROM'} `git rev-parse {commit[:12]}^{{tree}}`")

@@ -23,7 +23,7 @@ class Build(NamedTuple):
     seconds: float
 
 
-def build(commits: Commits, commit: str, base: str, to: str, cache: Path) -> Build:
+def build(commits: Commits, commit: str, base: str, to: str, cache: Path, *flags: str) -> Build:
     """Build one commit."""
     began = time.monotonic()
     words: list[str | Path] = [
@@ -37,10 +37,20 @@ def build(commits: Commits, commit: str, base: str, to: str, cache: Path) -> Bui
         to,
         "--cache",
         cache,
-        "--json",
     ]
-    done = run([sys.executable, "-m", "ci", *words])
+    done = run([sys.executable, "-m", "ci", *words, *flags, "--json"])
     return Build(json.loads(done.stdout), time.monotonic() - began)
+
+
+def wheels(built: Build) -> str:
+    """The wheels of a build, by layer."""
+    layers = [layer for layer in built.result["layers"] if layer["wheels"]]
+    rows = [f"{'layer':<12}{'size':>9}  wheels"]
+    for layer in layers:
+        names = ", ".join(f"{wheel['name']} {wheel['version']}" for wheel in layer["wheels"])
+        rows.append(f"{layer['name']:<12}{human.size(layer['size']):>9}  {names}")
+    rows.append(f"{built.seconds:.2f} s for the whole process, with what had to be fetched")
+    return "\n".join(f"  {row}" for row in rows)
 
 
 def archived(image: str, file: Path, name: str) -> Path:
