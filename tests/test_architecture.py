@@ -22,16 +22,26 @@ from tests.sources import ROOT, imported_modules, imports, modules
 
 # Values in, values out. These are equal on every machine, and tests need nothing to try them.
 PURE = {
-    "buildkit.assemble", "buildkit.compare", "buildkit.config.checks", "buildkit.config.holds", "buildkit.config.keys",
+    "buildkit.assemble", "buildkit.bases.dockerfiles.arguments", "buildkit.bases.dockerfiles.definitions",
+    "buildkit.bases.dockerfiles.inventory", "buildkit.bases.dockerfiles.key", "buildkit.bases.dockerfiles.lock",
+    "buildkit.bases.dockerfiles.order", "buildkit.bases.dockerfiles.pin", "buildkit.bases.dockerfiles.plan",
+    "buildkit.bases.dockerfiles.steps", "buildkit.bases.dockerfiles.targets", "buildkit.bases.facts",
+    "buildkit.bases.findings", "buildkit.bases.pythons", "buildkit.bases.tree", "buildkit.bases.wanted",
+    "buildkit.compare", "buildkit.config.checks", "buildkit.config.holds", "buildkit.config.keys",
     "buildkit.config.patterns", "buildkit.config.places", "buildkit.config.show", "buildkit.config.table",
-    "buildkit.config.toml", "buildkit.config.values", "buildkit.config.wildmatch", "buildkit.image.canonical",
+    "buildkit.config.toml", "buildkit.config.values", "buildkit.config.wildmatch", "buildkit.dependencies.clashes",
+    "buildkit.dependencies.interpreter", "buildkit.dependencies.known", "buildkit.dependencies.manner",
+    "buildkit.dependencies.partition", "buildkit.dependencies.plan", "buildkit.image.canonical",
     "buildkit.image.config", "buildkit.image.descriptor", "buildkit.image.digest", "buildkit.image.manifest",
     "buildkit.image.media", "buildkit.image.platform", "buildkit.image.reference", "buildkit.inspect",
     "buildkit.layers.groups", "buildkit.layers.gzip", "buildkit.layers.key", "buildkit.layers.layer",
-    "buildkit.layers.members", "buildkit.layers.partition",
-    "buildkit.layers.tar", "buildkit.layoutindex", "buildkit.lfs.attributes", "buildkit.lfs.pointer", "buildkit.plan",
-    "buildkit.registry.challenge", "buildkit.registry.secret", "buildkit.selection",
-    "buildkit.wheels.slim", "buildkit.wheels.slim_rules", "buildkit.wheels.toc",
+    "buildkit.layers.members", "buildkit.layers.partition", "buildkit.layers.tar", "buildkit.layoutindex",
+    "buildkit.lfs.attributes", "buildkit.lfs.pointer", "buildkit.plan", "buildkit.rebase.environment",
+    "buildkit.rebase.fit", "buildkit.rebase.history", "buildkit.rebase.merge", "buildkit.rebase.report",
+    "buildkit.rebase.swap", "buildkit.registry.challenge", "buildkit.registry.secret", "buildkit.retention.applying",
+    "buildkit.retention.documents", "buildkit.retention.names", "buildkit.retention.plan",
+    "buildkit.retention.planfile", "buildkit.retention.stock", "buildkit.selection", "buildkit.wheels.slim",
+    "buildkit.wheels.slim_rules", "buildkit.wheels.toc",
 }  # fmt: skip
 IMPURE = {
     "asyncio", "ctypes", "docker", "fcntl", "ftplib", "glob", "http", "io", "locale", "mmap", "multiprocessing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,49 +49,61 @@ class Seen(NamedTuple):
         return cls({path: tuple(each) for path, each in found["files"].items()}, found["distributions"])
 
 
-class Exception_(NamedTuple):
-    """One way in which an image differs from what pip makes, and why."""
-
-    path: str
-    why: str
-    only: str = ""
-
-    def takes(self, path: str) -> bool:
-        """Whether a path is of this kind."""
-        return re.fullmatch(self.path, path) is not None
-
-
-EXCEPTIONS = (
-    Exception_(r".*\.dist-info/REQUESTED", "pip marks what its command line named; a lock names everything", "pip"),
-    Exception_(r".*\.dist-info/INSTALLER", "it says who installed: treeship"),
-    Exception_(r".*\.dist-info/RECORD", "it has the hashes of INSTALLER and REQUESTED, and lists them; compared below"),
-)
+# Paths (below /, as a pattern) that an image has otherwise than pip's, and why.
+EXCEPTIONS = {
+    r".*\.dist-info/REQUESTED": "pip marks what its command line names; a lock says nothing of the kind",
+    r".*\.dist-info/INSTALLER": "it says who installed",
+    r".*\.dist-info/RECORD": "it has the hashes of the others; compared line by line, without their lines",
+    r"usr/local/bin/pip3\.\d+": "pip makes it only for itself, and for whom else is not written in its wheel",
+    r"usr/local/bin/.*": "the shebang names the same interpreter by another link, and pip's launchers have another text; "
+    "compared by what they call",
+}
+_RECORD = re.compile(r".*\.dist-info/RECORD")
+_SHEBANG = re.compile(r"#!/usr/bin/python3(?:\.11)?\n")
+_CALLS = re.compile(r"^(from \S+ import \S+)$.*sys\.exit\((\S+\(\))\)\n", re.MULTILINE | re.DOTALL)
 
 
 def differences(ours: Seen, theirs: Seen) -> dict[str, str]:
-    """What an image has otherwise than pip's, but for EXCEPTIONS; RECORDs are compared line by line."""
+    """What an image has otherwise than pip's, but for EXCEPTIONS."""
     found = {}
     for path in sorted(ours.files.keys() | theirs.files.keys()):
         mine, pips = ours.files.get(path), theirs.files.get(path)
-        if mine == pips or any(each.takes(path) for each in EXCEPTIONS):
-            continue
-        found[path] = f"{_short(mine)} here, {_short(pips)} by pip"
-    for path in sorted(path for path in ours.files if path.endswith(".dist-info/RECORD")):
-        left = _lines(ours, path) ^ _lines(theirs, path)
-        if left:
+        if mine != pips and not _excepted(path.removeprefix("/")):
+            found[path] = f"{_short(mine)} here, {_short(pips)} by pip"
+    for path in (path for path in ours.files if _RECORD.fullmatch(path)):
+        if left := _lines(ours, path) ^ _lines(theirs, path):
             found[path] = str(sorted(left)[:4])
     return found
+
+
+def scripts(seen: Seen) -> dict[str, tuple[str, ...]]:
+    """The programs, by name, each with its mode and what it does, however its launcher says it."""
+    found = {}
+    for path, (mode, _, *text) in seen.files.items():
+        folder, _, name = path.rpartition("/")
+        if folder == "/usr/local/bin" and not re.fullmatch(r"pip3\.\d+", name):
+            begun = _SHEBANG.match(text[0])
+            assert begun, f"{path} begins with {text[0][:80]!r}"
+            body = text[0][begun.end() :]
+            calls = _CALLS.search(body)
+            found[name] = (mode, *(calls.groups() if calls else (body,)))
+    return found
+
+
+def _excepted(path: str) -> bool:
+    return any(re.fullmatch(pattern, path) for pattern in EXCEPTIONS)
 
 
 def _lines(seen: Seen, path: str) -> set[str]:
     """The lines of a RECORD, without those of the exceptions and of itself."""
     text = seen.files[path][2] if path in seen.files else ""
-    lines = {line.strip() for line in text.splitlines()}
-    return {line for line in lines if not any(each.takes("/" + line.partition(",")[0]) for each in EXCEPTIONS)}
+    site = path.rpartition("/")[0].rpartition("/")[0]
+    lines = {os.path.normpath(f"{site}/{line.partition(',')[0]}").lstrip("/"): line for line in text.splitlines()}
+    return {line for place, line in lines.items() if not _excepted(place)}
 
 
 def _short(found: tuple[str, ...] | None) -> str:
-    return " ".join(part[:60] for part in found) if found else "absent"
+    return " ".join(part[:60] for part in found[:2]) if found else "absent"
 
 
 def by_pip(run: Callable[..., str], image: str, requirements: Path, house: Path, folder: Path) -> Seen:
