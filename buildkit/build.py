@@ -35,9 +35,10 @@ from buildkit.destinations import (
     stand,
 )
 from buildkit.endpoints import Action, EagerSink, Publication, Receipt, Sink
+from buildkit.errors import TreeshipError
 from buildkit.git.commit import Commit
 from buildkit.image.digest import Digest
-from buildkit.image.reference import Reference, RegistryReference
+from buildkit.image.reference import Reference, RegistryReference, parse_reference
 from buildkit.later import Later
 from buildkit.plan import Reason
 from buildkit.production import Offer, Product
@@ -134,6 +135,27 @@ def remember(bench: Bench, product: Product, delivered: Sequence[Delivery]) -> N
     slots = tuple(layer.slot._replace(written=written[layer.slot.key]) for layer in plan.code)
     plan.layerer.remember(plan.commit, plan.layering, slots)
     bench.cache.sweep()
+
+
+def share_facts(bench: Bench, plan: Design, opened: Sequence[Opened], places: Places) -> None:
+    """What was found out of a base is put where runners without a cache will look: into repositories that the image
+    was sent to, and that are trusted. The image is there already, so what goes wrong is only a note."""
+    if not plan.facts or not places.reuse_enabled:
+        return
+    from buildkit.bases.facts_shared import publication as artifact
+
+    trusted = {_repository(parse_reference(text)) for text in places.reuse_from}
+    for destination, sink, _ in opened:
+        if _repository(destination.reference) in trusted - {None}:
+            for base, facts in plan.facts:
+                try:
+                    sink.publish(artifact(base, facts))
+                except TreeshipError as error:
+                    bench.say(f"the facts of the base were not shared: {error.what}")
+
+
+def _repository(reference: Reference) -> tuple[str, str] | None:
+    return (reference.host, reference.repository) if isinstance(reference, RegistryReference) else None
 
 
 def _remember_places(bench: Bench, product: Product, wheels: frozenset[Digest], delivery: Delivery) -> None:

@@ -15,7 +15,7 @@ from buildkit.config.values import Holds
 from buildkit.dependencies import lockfile
 from buildkit.dependencies.lockfile import LockFiles
 from buildkit.destinations import Destination, refuse_unfit
-from buildkit.endpoints import Progress
+from buildkit.endpoints import Progress, Source
 from buildkit.errors import InvalidInput
 from buildkit.git.commit import Commit
 from buildkit.git.repository import Repository
@@ -31,6 +31,7 @@ from buildkit.plan import PlannedLayer, Reason, Slot
 from buildkit.transports import Connect, open_source
 
 if TYPE_CHECKING:
+    from buildkit.bases.facts import Facts
     from buildkit.dependencies.plan import WheelPlan
     from buildkit.dependencies.stage import Wheels
 
@@ -54,7 +55,7 @@ class Design(NamedTuple):
     """What an image, or an index of several, will be made of.
 
     `needs` has what each base needs of the commit's lock (None: nothing), `wheels` the layers of these without
-    repetition, `code` those of the commit's tree; both lowest first.
+    repetition, `code` those of the commit's tree; both lowest first. `facts` are those of bases that nobody knew.
     """
 
     commit: Commit
@@ -65,6 +66,7 @@ class Design(NamedTuple):
     needs: tuple[WheelPlan | None, ...]
     wheels: tuple[PlannedLayer, ...]
     code: tuple[PlannedLayer, ...]
+    facts: tuple[tuple[Base, Facts], ...] = ()
 
     @property
     def layers(self) -> tuple[PlannedLayer, ...]:
@@ -83,16 +85,16 @@ def design(
     the destinations that are `wanted` cannot hold that many platforms."""
     resolving = Later(partial(resolve_bases, bench, holds))
     lock = lockfile.find(partial(bench.repository.small_file, commit.tree), holds)
-    planning = Later(lambda: _needs(bench, holds, lock, resolving.result()))
+    planning = Later(lambda: _needs(bench, holds, lock, resolving.result(), reuse))
     layerer = Layerer(bench.repository, holds, lambda: _scheme(resolving.result(), lock), bench.cache)
     layering = layerer.lay_out(commit)
     found = resolving.result()
     refuse_unfit(wanted, len(found))
     hints = cache(lambda: _hints(bench, commit, holds, reuse))
-    needs = planning.result()
+    needs, facts = planning.result()
     wheels = _known_wheels(bench.cache, needs, hints, wanted)
     code = _known_layers(bench.cache, layering, hints)
-    return Design(commit, holds, found, layerer, layering, needs, wheels, code)
+    return Design(commit, holds, found, layerer, layering, needs, wheels, code, facts)
 
 
 def resolve_bases(bench: Bench, holds: Holds) -> tuple[Base, ...]:
@@ -106,17 +108,29 @@ def resolve_bases(bench: Bench, holds: Holds) -> tuple[Base, ...]:
 
 
 def _needs(
-    bench: Bench, holds: Holds, lock: LockFiles | None, found: Sequence[Base]
-) -> tuple[WheelPlan | None, ...]:
-    """What each base needs of the lock. What it takes is loaded only where there is one."""
+    bench: Bench, holds: Holds, lock: LockFiles | None, found: Sequence[Base], reuse: Sequence[str]
+) -> tuple[tuple[WheelPlan | None, ...], tuple[tuple[Base, Facts], ...]]:
+    """What each base needs of the lock, and the facts that had to be found out for that. What it takes is loaded only
+    where there is one."""
     if lock is None:
-        return (None,) * len(found)
+        return (None,) * len(found), ()
     from buildkit.dependencies.partition import Scheme as Partition
     from buildkit.dependencies.stage import Dependencies
 
-    stage = Dependencies(holds, bench.wheels, bench.cache, bench.say, bench.progress)
+    trusted = partial(_trusted, bench, reuse)
+    stage = Dependencies(holds, bench.wheels, bench.cache, bench.say, bench.progress, trusted)
     partition = Partition.for_room(_room(found) // 3)
-    return tuple(stage.plan(lock, base, partition) for base in found)
+    needs = tuple(stage.plan(lock, base, partition) for base in found)
+    return needs, tuple(stage.found)
+
+
+def _trusted(bench: Bench, reuse: Sequence[str]) -> list[Source]:
+    """The repositories whose word is believed."""
+    references = (parse_reference(text) for text in reuse)
+    places = {
+        each._replace(tag="", digest=None) for each in references if isinstance(each, RegistryReference)
+    }
+    return [open_source(place, bench.registries) for place in sorted(places)]
 
 
 def _scheme(found: Sequence[Base], lock: LockFiles | None) -> Scheme:

@@ -18,21 +18,32 @@ from buildkit.image.digest import Digest
 
 
 def facts_of(base: Base, cache: Cache, progress: Progress | None = None) -> Facts:
-    """What the base holds. Streams all layers where the cache does not know it: seconds for each GB, of which
-    `progress` is told.
+    """What the base holds: from the cache, else as `read_facts` finds out."""
+    return cached_facts(base, cache) or read_facts(base, cache, progress)
+
+
+def cached_facts(base: Base, cache: Cache) -> Facts | None:
+    """What was found out before."""
+    stored = cache.get("facts", key_of(base))
+    try:
+        return Facts.load(stored) if stored is not None else None
+    except CorruptContent:
+        return None  # of another release
+
+
+def keep_facts(base: Base, cache: Cache, facts: Facts) -> None:
+    """For the next build."""
+    cache.put("facts", key_of(base), facts.dump())
+
+
+def read_facts(base: Base, cache: Cache, progress: Progress | None = None) -> Facts:
+    """Streams all layers: seconds for each GB, of which `progress` is told.
 
     CorruptContent for layers that are broken or hostile, InvalidInput for zstd without its library, and what
     the base's source raises. Nothing is remembered of a base that raised.
     """
-    name = _key(base)
-    stored = cache.get("facts", name)
-    if stored is not None:
-        try:
-            return Facts.load(stored)
-        except CorruptContent:
-            pass  # of another release; found out again below
     facts = find(scan(_streams(base, progress or Silent())), environment(base), base.platform.architecture)
-    cache.put("facts", name, facts.dump())
+    keep_facts(base, cache, facts)
     return facts
 
 
@@ -70,7 +81,7 @@ def environment(base: Base) -> dict[str, str]:
     return {key: value for key, equals, value in pairs if equals}
 
 
-def _key(base: Base) -> str:
+def key_of(base: Base) -> str:
     """Of all that is read: a manifest by its parts, so that an index that names it again changes nothing."""
     parts = [
         VERSION,

@@ -37,8 +37,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             make(found.bench, plan, spool, _offer(asked, plan, opened), shelf) for plan, opened in asked
         ]
         done = _sent(found, asked, products)
-        for product, delivered in done:
+        for (product, delivered), (plan, opened) in zip(done, asked, strict=True):
             build.remember(found.bench, product, delivered)
+            build.share_facts(found.bench, plan, opened, found.places)
     result = report.of_all(done, found, time.monotonic() - began)
     report.show_all(console, result, json=found.places.json)
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from buildkit import human
+from buildkit.assemble import BuiltLayer
 from buildkit.build import Delivery
 from buildkit.commands.batch import Done
 from buildkit.commands.workbench import Workbench
@@ -13,7 +14,7 @@ from buildkit.config.values import ALL_VARIANTS
 from buildkit.design import Design
 from buildkit.endpoints import Action
 from buildkit.git import tree
-from buildkit.image.annotations import LAYER_PATHS
+from buildkit.image.annotations import LAYER_PATHS, LAYER_SLIM
 from buildkit.image.digest import Digest
 from buildkit.production import Product
 from buildkit.terminal import Console
@@ -105,9 +106,19 @@ def _show_wheels(console: Console, result: Mapping[str, Any]) -> None:
             rows.append((wheel["name"], wheel["version"], size, layer["name"], layer["action"], wheel["why"]))
     if len(rows) > 1:
         console.table(rows, right=frozenset({2}))
+    for layer in result["layers"]:
+        if layer["slim"]:
+            console.print(f"left out of {layer['name']}: {_left_out(layer['slim'])}")
     if result["dependencies"]:
         for name, version in result["dependencies"]["carried"].items():
             console.print(f"{name} {version} is in the base already")
+
+
+def _left_out(slim: Mapping[str, Mapping[str, Any]]) -> str:
+    return ", ".join(
+        f"{rule} ({found['files']} file{'s' if found['files'] != 1 else ''}, {human.size(found['bytes'])})"
+        for rule, found in slim.items()
+    )
 
 
 def _show_layers(console: Console, layers: Sequence[Mapping[str, Any]], *, everything: bool) -> None:
@@ -167,9 +178,19 @@ def _layers(product: Product, delivered: Sequence[Delivery]) -> list[dict[str, A
             "action": _action(layer.written.digest, delivered),
             "changed": [tree.show(path) for path in planned.changed],
             "wheels": [wheel._asdict() for wheel in planned.wheels],
+            "slim": None if layer.key in product.guessed else _slim(layer),
         }
         for layer, planned in zip(product.layers, product.design.layers, strict=True)
     ]
+
+
+def _slim(layer: BuiltLayer) -> dict[str, Any]:
+    """By rule, what was left out of the wheels of a layer."""
+    if LAYER_SLIM not in layer.told:
+        return {}
+    from buildkit.wheels.slim import read_summary
+
+    return {rule: found._asdict() for rule, found in read_summary(layer.told[LAYER_SLIM]).items()}
 
 
 def _dependencies(design: Design) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ from typing import Protocol
 
 from buildkit.bases.base import Base
 from buildkit.bases.facts import Facts, missing_for_metaflow
-from buildkit.bases.facts_cache import environment, facts_of
+from buildkit.bases.facts_cache import cached_facts, environment, keep_facts, read_facts
+from buildkit.bases.facts_shared import read_shared
 from buildkit.cache import Cache
 from buildkit.config.values import Holds
 from buildkit.dependencies import lockfile, partition, plan
@@ -25,7 +26,7 @@ from buildkit.dependencies.interpreter import Interpreter, interpreter_of
 from buildkit.dependencies.lockfile import LockFiles
 from buildkit.dependencies.manner import Manner
 from buildkit.dependencies.plan import WheelPlan
-from buildkit.endpoints import Progress
+from buildkit.endpoints import Progress, Source
 from buildkit.errors import InvalidInput
 from buildkit.wheels.fetch.model import LARGEST, FetchedWheel, title
 from buildkit.wheels.locks.model import REQUIREMENTS, Lock, LockedWheel, NotALock, kind_of
@@ -49,17 +50,26 @@ class Wheels(Protocol):
 class Dependencies:
     """Plans the wheels of one commit; `room` is the number of layers that they may have at most.
 
-    `say` takes notes for a person.
+    `say` takes notes for a person; `trusted` are repositories that may know the facts of bases. `found` are those that
+    nobody knew.
     """
 
     def __init__(
-        self, holds: Holds, wheels: Wheels, cache: Cache, say: Callable[[str], None], progress: Progress
+        self,
+        holds: Holds,
+        wheels: Wheels,
+        cache: Cache,
+        say: Callable[[str], None],
+        progress: Progress,
+        trusted: Callable[[], Sequence[Source]] = tuple,
     ) -> None:
         self._holds = holds
         self._wheels = wheels
         self._cache = cache
         self._say = say
         self._progress = progress
+        self._trusted = trusted
+        self.found: list[tuple[Base, Facts]] = []
 
     def plan(self, found: LockFiles, base: Base, room: partition.Scheme) -> WheelPlan | None:
         """What this base needs of the lock; None where the file turns out to be no lock.
@@ -68,11 +78,23 @@ class Dependencies:
         """
         if self._is_no_lock(found):
             return None
-        facts = facts_of(base, self._cache, self._progress)
+        facts = self._facts(base)
         made = self._known_or_planned(found, interpreter_of(base, facts), room)
         if made is not None:
             self._say_metaflow(made, base, facts)
         return made
+
+    def _facts(self, base: Base) -> Facts:
+        facts = cached_facts(base, self._cache)
+        if facts is not None:
+            return facts
+        facts = read_shared(base, self._trusted())
+        if facts is not None:
+            keep_facts(base, self._cache, facts)
+            return facts
+        facts = read_facts(base, self._cache, self._progress)
+        self.found.append((base, facts))
+        return facts
 
     def _is_no_lock(self, found: LockFiles) -> bool:
         """Whether nothing in it has a hash; told without the base, which need not have a Python then."""

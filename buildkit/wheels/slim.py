@@ -15,6 +15,7 @@ from typing import NamedTuple
 from buildkit.config.keys import guess
 from buildkit.config.patterns import PatternSet
 from buildkit.errors import InvalidInput
+from buildkit.image.digest import Digest
 from buildkit.wheels import payload, record
 from buildkit.wheels.archive import Member
 from buildkit.wheels.installed import File, Plan
@@ -37,6 +38,14 @@ class Slimmed(NamedTuple):
 
     plan: Plan
     removed: tuple[Removed, ...]
+
+
+class LeftOut(NamedTuple):
+    """What one rule removed from the wheels of a layer: their number, bytes, and the sha256 (hex) of their paths."""
+
+    files: int
+    bytes: int
+    sha256: str
 
 
 def chosen(names: Iterable[str]) -> tuple[Rule, ...]:
@@ -80,14 +89,29 @@ def summary(removed: Iterable[Removed]) -> str:
     by_rule: dict[str, list[Removed]] = {}
     for each in removed:
         by_rule.setdefault(each.rule, []).append(each)
-    found = {rule: _summed(by_rule[rule]) for rule in RULES if rule in by_rule}
+    found = {rule: _summed(by_rule[rule])._asdict() for rule in RULES if rule in by_rule}
     return json.dumps(found, separators=(",", ":")) if found else ""
 
 
-def _summed(removed: Sequence[Removed]) -> dict[str, int | str]:
+def read_summary(text: str) -> dict[str, LeftOut]:
+    """The inverse of `summary`, by rule in the order of the table; nothing of what is no summary."""
+    try:
+        found = json.loads(text)
+        return {rule: _left_out(**found[rule]) for rule in RULES if rule in found}
+    except (ValueError, TypeError, RecursionError, InvalidInput):
+        return {}
+
+
+def _left_out(files: object, bytes: object, sha256: object) -> LeftOut:
+    if type(files) is not int or type(bytes) is not int or min(files, bytes) < 0:
+        raise TypeError("not a number of files or bytes")
+    return LeftOut(files, bytes, Digest(f"sha256:{sha256}").hex)
+
+
+def _summed(removed: Sequence[Removed]) -> LeftOut:
     paths = sorted(path for each in removed for path in each.paths)
     digest = hashlib.sha256(b"".join(path + b"\0" for path in paths)).hexdigest()
-    return {"files": len(paths), "bytes": sum(each.size for each in removed), "sha256": digest}
+    return LeftOut(len(paths), sum(each.size for each in removed), digest)
 
 
 class _Wheel:

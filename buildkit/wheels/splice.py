@@ -38,8 +38,9 @@ def recipe() -> str:
 def write_wheels(plans: Sequence[Plan], write: Write, refer: Refer | None = None) -> Written:
     """Write the layer of these wheels; their order does not matter, and their archives must still be open.
 
-    What is the wheel's own goes to `refer`, where there is one, in its turn. Each member is inflated once and held against its size, CRC and RECORD. CorruptContent names the wheel and member;
-    what was written by then is no layer. InvalidInput where two wheels write one path.
+    What is the wheel's own goes to `refer`, where there is one, in its turn. Each member is inflated once and held
+    against its size, CRC and RECORD. CorruptContent names the wheel and member; what was written by then is no layer.
+    InvalidInput where two wheels write one path.
     """
     files = merged(plans)
     with Worker() as worker:

@@ -17,6 +17,7 @@ from typing import Any
 from buildkit.config.toml import Place, load
 from buildkit.errors import InvalidInput, Unavailable
 from buildkit.wheels.locks import checks
+from buildkit.wheels.locks.instep import check_in_step
 from buildkit.wheels.locks.model import Lock, Root
 from buildkit.wheels.locks.pylock import LOCK_LIMIT, read_pylock
 
@@ -45,6 +46,7 @@ def read_uv_lock(
     table = load(lock, Place(source), LOCK_LIMIT)
     _check_urls(table, source)
     _check_project(pyproject, table, kinds, source)
+    check_in_step(load(pyproject, Place(f"the pyproject.toml beside {source}"), LOCK_LIMIT), table, source)
     exported = _export(
         lock, pyproject, [*_flags("--extra", chosen), *_flags("--group", kinds)], source, timeout
     )
