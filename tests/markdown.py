@@ -49,6 +49,11 @@ def section(page: Path, heading: str) -> str:
     return str(found)
 
 
+def quoted(text: str) -> set[str]:
+    """All quoted words of a text."""
+    return set(re.findall(r"`([^`]+)`", text))
+
+
 def first_cells(text: str) -> set[str]:
     """The quoted words in the first column of all tables of a text."""
     rows = [line for line in text.splitlines() if line.startswith("| `")]

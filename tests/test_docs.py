@@ -3,81 +3,42 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 import buildkit
 from buildkit import errors
-from buildkit.testing.registry import InProcessRegistry
-from buildkit.testing.repositories import ThrowAwayRepository
+from buildkit.config.holds import parse_holds
+from buildkit.config.toml import TREESHIP_TOML
 from tests import markdown
+from tests.rigs.docker_engine import DockerEngine
+from tests.sandbox import Sandbox, opened
 from tests.sources import ROOT, modules
 
 DOCS = ROOT / "docs"
 RUN = "sh run"
 OUTPUT = "text output"
-# Equal commits have equal ids, whenever a page makes them.
-DATES = {"GIT_AUTHOR_DATE": "2024-01-01T12:00:00Z", "GIT_COMMITTER_DATE": "2024-01-01T12:00:00Z"}
-# The project that the pages speak of. Its second commit is the one that they build.
-PROJECT = {
-    "train.py": b"epochs = 3\nprint('training for', epochs)\n",
-    "features.py": b"columns = ['age', 'height']\n",
-    "evaluate.py": b"print('evaluating')\n",
-    "flows/nightly.py": b"print('a flow')\n",
-    "data/labels.csv": b"id,label\n" + b"".join(b"%d,%d\n" % (n, n % 7) for n in range(2000)),
-    "README.md": b"# A project\n",
-    "pyproject.toml": b'[project]\nname = "project"\nversion = "1"\n',
-}
-
-
-class Sandbox(NamedTuple):
-    """A work tree of the project, and a registry that the pages call registry.example."""
-
-    folder: Path
-    registry: InProcessRegistry
-
-    def run(self, script: str) -> str:
-        """What a block prints on stdout, in the page's own words."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script.replace("registry.example", self.registry.host)],
-            cwd=self.folder,
-            env=os.environ
-            | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-            | DATES,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{script}\n{done.stderr}"
-        return done.stdout.replace(self.registry.host, "registry.example")
-
-    def json(self, words: str) -> dict[str, Any]:
-        """What a verb prints with --json."""
-        found = json.loads(self.run(f"treeship {words} --json"))
-        assert isinstance(found, dict)
-        return found
+BUILD = "treeship build --index https://packages.example/simple/ " \
+    "--base docker://registry.example/bases/python:3.12 --to docker://registry.example/app:x"  # fmt: skip
+DOCKERFILES = """
+mkdir -p dockerfiles/service
+echo '[service]
+parent = "registry.example/bases/python:3.12"
+platforms = ["linux/amd64"]' > dockerfiles/bases.toml
+printf 'ARG PARENT\\nFROM ${PARENT}\\nUSER 10001\\n' > dockerfiles/service/Dockerfile
+"""
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    """Two commits, and a base in the registry."""
-    repository = ThrowAwayRepository(tmp_path / "project")
-    first = repository.commit({**PROJECT, "features.py": b"columns = []\n"})
-    repository.commit(PROJECT, parents=[first])
-    with InProcessRegistry() as registry:
-        sandbox = Sandbox(tmp_path / "project", registry)
-        sandbox.run("git reset --quiet --hard")
-        sandbox.run(
-            "treeship build --base scratch --no-commit-tag --no-reuse --to docker://registry.example/bases/python:3.12"
-        )
-        yield sandbox
+    """Of this test's own."""
+    with opened(tmp_path) as found:
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -139,7 +100,7 @@ def test_every_kind_of_error_has_a_section_and_a_code() -> None:
         assert kind.anchor in markdown.anchors(page), kind
         assert f"(#{kind.anchor})" in table[str(kind.exit_code)], kind
         assert (ROOT / kind("what happened").docs.partition("#")[0]).exists()
-    assert set(table) == {"0", "130", *(str(kind.exit_code) for kind in kinds)}
+    assert set(table) == {"0", "10", "130", *(str(kind.exit_code) for kind in kinds)}
 
 
 def test_an_error_leads_to_its_section(sandbox: Sandbox) -> None:
@@ -172,17 +133,61 @@ def test_the_page_of_the_command_line_is_current() -> None:
         ("inspect", "inspect docker://registry.example/app:x"),
         ("base facts", "base facts docker://registry.example/bases/python:3.12"),
         ("copy", "copy docker://registry.example/app:x oci:copies:x"),
+        (
+            "rebase",
+            "rebase docker://registry.example/app:x --onto docker://registry.example/bases/python:3.12-next",
+        ),
+        ("expire", "expire docker://registry.example/app"),
+        ("base list", "base list"),
+        ("base pin", "base pin"),
     ],
 )
 def test_the_keys_of_json_are_documented(sandbox: Sandbox, heading: str, words: str) -> None:
-    sandbox.run(
-        "treeship build --base docker://registry.example/bases/python:3.12 --to docker://registry.example/app:x"
-    )
+    sandbox.run(DOCKERFILES)
+    sandbox.run(f"git add pylock.toml; git commit --quiet --message locked; {BUILD}; git reset --quiet HEAD~")
     printed = sandbox.json(words)
     keys = set(printed)
+    section = markdown.section(DOCS / "json.md", heading)
     if heading == "build and explain":
         keys |= {key for layer in printed["layers"] for key in layer}
-    assert markdown.first_cells(markdown.section(DOCS / "json.md", heading)) == keys
+    assert markdown.first_cells(section) == keys
+    assert listed_keys(printed) <= markdown.quoted(section)
+
+
+def test_the_keys_of_all_variants_and_of_fleets_and_applied_plans_are_documented(sandbox: Sandbox) -> None:
+    sandbox.run(BUILD)
+    sandbox.run("printf '[variants.ci]\\n[variants.devbox]\\n' > treeship.toml; git add treeship.toml")
+    sandbox.run("git commit --quiet --message variants")
+    base = "docker://registry.example/bases/python:3.12"
+    said = {
+        f"build --variant all --base {base} --to docker://registry.example/app:y": "build and explain",
+        f"rebase --all-from {base} --onto {base}-next docker://registry.example/app": "rebase",
+        "expire docker://registry.example/app --out plan.jsonl": "expire",
+        "expire --apply plan.jsonl": "expire",
+    }
+    for words, heading in said.items():
+        printed = sandbox.json(words)
+        found = set(printed) | listed_keys(printed)
+        for each in printed.get("variants", {}).values():
+            found |= set(each)
+        assert found <= markdown.quoted(markdown.section(DOCS / "json.md", heading)), words
+
+
+def test_the_keys_of_base_build_are_documented(sandbox: Sandbox, docker_engine: DockerEngine) -> None:
+    variables = " ".join(f"{name}={value}" for name, value in docker_engine.env.items())
+    sandbox.run(DOCKERFILES)
+    words = "base build service --platform linux/amd64 --to docker://registry.example/bases/service:main"
+    printed = json.loads(sandbox.run(f"{variables} treeship {words} --json"))
+    section = markdown.section(DOCS / "json.md", "base build")
+    assert markdown.first_cells(section) == set(printed)
+    assert listed_keys(printed) <= markdown.quoted(section)
+
+
+@pytest.mark.parametrize("page", markdown.pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_settings_that_are_shown_are_settings(page: Path) -> None:
+    for block in markdown.blocks(page):
+        if block.kind == "toml":
+            parse_holds({TREESHIP_TOML: block.text.encode()}, "the page")
 
 
 def test_the_changelog_speaks_of_this_version() -> None:
@@ -190,6 +195,19 @@ def test_the_changelog_speaks_of_this_version() -> None:
     assert "## [Unreleased]" in said or f"## [{buildkit.__version__}]" in said
 
 
+def listed_keys(value: object) -> set[str]:
+    """The keys of all objects in lists; those of other objects are names."""
+    if isinstance(value, dict):
+        return {key for each in value.values() for key in listed_keys(each)}
+    if not isinstance(value, list):
+        return set()
+    keys = {key for each in value if isinstance(each, dict) for key in each}
+    return keys.union(*map(listed_keys, value))
+
+
 def steady(text: str) -> str:
-    """A text without what differs from run to run: times, and digests that depend on the registry's port."""
-    return re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", re.sub(r"\d+\.\d\d s", "… s", text)).strip()
+    """A text without what differs from run to run: times, requests, ages; digests and ids that depend on the
+    registry's port, and the columns of tables with its name in them."""
+    text = re.sub(r"\b[0-9a-f]{12,64}\b", "…", text)
+    text = re.sub(r"\d+\.\d\d s|\d+ days|\d+ requests", "…", text)
+    return re.sub(r"  +", "  ", text).strip()

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import buildkit
 from buildkit.testing.repositories import ThrowAwayRepository
@@ -83,7 +84,7 @@ def test_the_source_distribution_brings_tests_and_docs(dist: Path) -> None:
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
     assert {"pyproject.toml", "uv.lock", "Makefile", "LICENSE", "CHANGELOG.md", "docs/errors.md"} <= names
-    assert {"tests/test_packaging.py", "demo/about.py", ".ci/setup"} <= names
+    assert {"tests/test_packaging.py", "demo/about.py", ".ci/setup", "dockerfiles/bases.toml"} <= names
 
 
 def test_the_installed_command_says_its_version(installed: Path, tmp_path: Path) -> None:
@@ -116,6 +117,8 @@ def test_the_lock_is_that_of_the_project_file() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     (locked,) = [package["metadata"] for package in lock["package"] if package["name"] == "treeship"]
     assert _wanted(project["project"]["dependencies"]) == _locked(locked["requires-dist"])
+    for extra, lines in project["project"]["optional-dependencies"].items():
+        assert _wanted(lines) == _locked(locked["requires-dist"], extra)
     groups = project["dependency-groups"]
     test = _wanted(groups["test"])
     assert test == _locked(locked["requires-dev"]["test"])
@@ -124,12 +127,18 @@ def test_the_lock_is_that_of_the_project_file() -> None:
 
 
 def _wanted(lines: Iterable[str]) -> set[tuple[str, str]]:
-    found = [re.fullmatch(r"([\w.-]+)\s*([<>=!~].*)?", line) for line in lines]
-    return {(match[1].lower(), match[2] or "") for match in found if match}
+    found = [Requirement(line) for line in lines]
+    return {(each.name.lower(), str(each.specifier)) for each in found}
 
 
-def _locked(entries: Iterable[dict[str, str]]) -> set[tuple[str, str]]:
-    return {(entry["name"], entry.get("specifier", "")) for entry in entries}
+def _locked(entries: Iterable[dict[str, str]], extra: str = "") -> set[tuple[str, str]]:
+    """What the lock has for the project itself, or for one of its extras."""
+    found = [(re.search(r"extra == '([^']+)'", entry.get("marker", "")), entry) for entry in entries]
+    return {
+        (entry["name"], entry.get("specifier", ""))
+        for match, entry in found
+        if (match[1] if match else "") == extra
+    }
 
 
 def _run(words: list[str | Path], cwd: Path | None = None) -> str:

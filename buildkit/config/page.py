@@ -37,11 +37,15 @@ OMP_NUM_THREADS = "1"
 include = ["models/*.bin"]
 
 [variants.training]
-base = "registry.example/bases/cuda:12.6"
+base = "registry.example/bases/training:3.12"
+groups = ["train"]
 ```
 
 Unknown keys, wrong types, files of more than 1 MiB and paths with `..` are refused. In variables, the items
 of a list are separated by white space.
+
+What each kind of setting is for: [dependencies.md](dependencies.md), [variants.md](variants.md),
+[retention.md](retention.md).
 
 """
 _HOLDS_HEAD = """\
@@ -52,10 +56,36 @@ directory that matches cannot be taken back. A variant, `[variants.NAME]`, may h
 `--variant NAME` builds it. An entry point or command of the base is kept only where neither of the two is
 set.
 
+The wheels of the commit's lock are part of what it holds, and so is how they are written:
+
+```toml
+lock = "locks/pylock.toml"
+extras = ["cuda"]
+slim = ["tests", "headers"]
+slim_keep = ["/scipy/stats/tests/"]
+
+[variants.devbox]
+groups = ["dev"]
+```
+
 """
 _PLACES_HEAD = """\
 
 ## Where it goes and what is trusted
+
+Whoever wrote a lock wrote its URLs. So where wheels come from is told here, in your own file for instance:
+
+```toml
+[wheels]
+index = "https://packages.example/simple/"
+hosts = ["files.packages.example"]   # where that index keeps its files
+wheelhouse = ["/srv/wheels"]
+
+[expire]
+keep = ["registry.example/team/app:production", "v*"]
+```
+
+Lists of `expire.keep` add up over all places; of every other setting, the strongest place is all that counts.
 
 """
 

@@ -75,11 +75,18 @@ def test_the_page_is_current(root: Path) -> None:
     assert page == settings_page(), "run `python -m buildkit.config.page > docs/settings.md`"
 
 
-def test_the_page_s_own_example_is_valid() -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", settings_page(), re.DOTALL)
-    holds = parse_holds({"treeship.toml": example.encode()}, "the page")
-    assert holds.variant("training").base.endswith("cuda:12.6")
-    assert [note.key for note in holds.ignored] == ["to"]
+def test_the_page_s_own_examples_are_valid() -> None:
+    examples = re.findall(r"```toml\n(.*?)```", settings_page(), re.DOTALL)
+    whole, dependencies, places = (
+        parse_holds({"treeship.toml": each.encode()}, "the page") for each in examples
+    )
+    assert whole.variant("training").base.endswith("training:3.12")
+    assert [note.key for note in whole.ignored] == ["to"]
+    assert dependencies.variant("devbox").groups == ("dev",)
+    assert not dependencies.ignored
+    assert {note.key for note in places.ignored} == {
+        "wheels.index", "wheels.hosts", "wheels.wheelhouse", "expire.keep"
+    }  # fmt: skip
 
 
 def test_show_has_every_setting_its_value_and_its_origin() -> None:
