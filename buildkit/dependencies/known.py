@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from buildkit.ancestors import Hint
 from buildkit.cache import Cache
-from buildkit.dependencies.manner import TOLD
+from buildkit.dependencies.manner import Manner
 from buildkit.dependencies.plan import WheelLayer, WheelPlan
 from buildkit.errors import InvalidInput
 from buildkit.image.annotations import LAYER_PATHS, LAYER_WHEELS
@@ -42,12 +42,6 @@ class Known(NamedTuple):
         except (ValueError, TypeError, RecursionError, InvalidInput):
             return None
 
-    @classmethod
-    def of_hint(cls, written: Written, annotations: Mapping[str, str]) -> Known | None:
-        """From a trusted descriptor; None where it does not tell what it should."""
-        told = {name: annotations[name] for name in TOLD if name in annotations}
-        return cls(written, told) if LAYER_PATHS in told else None
-
 
 def look_up(
     plans: Sequence[WheelPlan], cache: Cache, hints: Callable[[], Mapping[Digest, Hint]]
@@ -63,7 +57,7 @@ def look_up(
 def _planned(
     layer: WheelLayer, plan: WheelPlan, cached: Known | None, hint: Hint | None, names: set[str]
 ) -> PlannedLayer:
-    known = cached or (Known.of_hint(hint.written, hint.annotations) if hint else None)
+    known = cached or (_of_hint(hint, plan.manner) if hint else None)
     wheels = tuple(
         PlannedWheel(wheel.name, wheel.version, wheel.size or 0, plan.why.get(wheel.name, ""))
         for wheel in layer.wheels
@@ -78,6 +72,12 @@ def _planned(
     beside = hint.beside if hint else frozenset()
     told |= known.told
     return PlannedLayer(slot, reason, origin=origin, wheels=wheels, told=told, beside=beside)
+
+
+def _of_hint(hint: Hint, manner: Manner) -> Known | None:
+    """From a trusted descriptor; None where it does not tell what it should."""
+    told = manner.told_by(hint.annotations)
+    return Known(hint.written, told) if told is not None else None
 
 
 def _cached(cache: Cache, key: Digest) -> Known | None:

@@ -29,7 +29,7 @@ from buildkit.wheels.fetch.model import FetchedWheel, title
 from buildkit.wheels.fetch.ordered import in_order
 from buildkit.wheels.fetch.verified import opened, reopened
 from buildkit.wheels.locks.model import LockedWheel
-from buildkit.wheels.record import normal
+from buildkit.wheels.record import normal, same_version
 from buildkit.wheels.scheme import Scheme
 from buildkit.wheels.slim import Slimmed
 
@@ -194,14 +194,8 @@ class WheelMaker:
 
 def _as_locked(slimmed: Slimmed, wheel: LockedWheel) -> Slimmed:
     """What else would say that the image has what its lock names?"""
-    from packaging.version import InvalidVersion, Version
-
     name, version = slimmed.plan.metadata
-    try:
-        same = version == wheel.version or Version(version) == Version(wheel.version)
-    except InvalidVersion:
-        same = False
-    if normal(name) != wheel.name or not same:
+    if normal(name) != wheel.name or not same_version(version, wheel.version):
         raise InvalidInput(
             f"{title(wheel)} is a wheel of {name} {version}", "correct its address in the lock, or lock again"
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 from buildkit.config.values import Holds
 from buildkit.image.annotations import LAYER_PATHS, LAYER_SLIM
-from buildkit.image.digest import Digest
+from buildkit.image.digest import Digest, is_digest
 from buildkit.layers.layer import Written
 from buildkit.spool import SpooledBlob
 from buildkit.wheels import estargz, installed, slim, splice
@@ -17,8 +18,13 @@ from buildkit.wheels.installed import Plan, merged
 from buildkit.wheels.scheme import Scheme
 from buildkit.wheels.slim import Slimmed
 
-# What making a layer tells beside its digests, and its descriptor repeats.
-TOLD = (LAYER_PATHS, LAYER_SLIM, estargz.TOC_DIGEST, estargz.UNCOMPRESSED_SIZE)
+# What making a layer tells beside its digests, and its descriptor repeats: how each is recognized in another's.
+_TOLD: Mapping[str, Callable[[str], object]] = {
+    LAYER_PATHS: re.compile(r"[0-9]{1,9}").fullmatch,
+    LAYER_SLIM: slim.read_summary,
+    estargz.TOC_DIGEST: is_digest,
+    estargz.UNCOMPRESSED_SIZE: re.compile(r"[0-9]{1,19}").fullmatch,
+}
 
 
 class Made(NamedTuple):
@@ -49,6 +55,15 @@ class Manner(NamedTuple):
         """What a wheel installs, and what was left out of it."""
         found = installed.plan(archive, scheme)
         return slim.slim(found, self.slim, self.keep) if self.slim else Slimmed(found, ())
+
+    def told_by(self, annotations: Mapping[str, str]) -> dict[str, str] | None:
+        """What a trusted descriptor tells of such a layer; None where something lacks, or is in no known form."""
+        names = [LAYER_PATHS, *([estargz.TOC_DIGEST, estargz.UNCOMPRESSED_SIZE] if self.estargz else [])]
+        if any(name not in annotations for name in names):
+            return None
+        names += [LAYER_SLIM] if self.slim and LAYER_SLIM in annotations else []
+        told = {name: annotations[name] for name in names}
+        return told if all(_TOLD[name](text) for name, text in told.items()) else None
 
     def write(self, slimmed: Sequence[Slimmed], blob: SpooledBlob) -> Made:
         """Write the layer of these wheels. Their archives must stay open until the blob was read: it refers to what it

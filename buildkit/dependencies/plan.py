@@ -17,6 +17,7 @@ from buildkit.errors import InvalidInput
 from buildkit.image.digest import Digest
 from buildkit.wheels import scheme as schemes
 from buildkit.wheels.locks.model import LockedWheel
+from buildkit.wheels.record import same_version
 
 
 class WheelLayer(NamedTuple):
@@ -83,15 +84,10 @@ def carried_and_left(
 
     InvalidInput where it has one in another version: two versions in one image are none that anybody has tried.
     """
-    from packaging.version import InvalidVersion, Version
-
     carried, left = [], []
     for wheel in wheels:
         version, place = interpreter.carried.get(wheel.name, ("", ""))
-        try:
-            same = bool(version) and Version(version) == Version(wheel.version)
-        except InvalidVersion:
-            same = version == wheel.version
+        same = same_version(version, wheel.version)
         if version and not same:
             raise InvalidInput(
                 f"the lock has {wheel.name} {wheel.version} ({why(wheel.name)}), and the base has {wheel.name} "

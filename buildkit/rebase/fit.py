@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from buildkit.bases.facts import Facts, Python
-from buildkit.wheels.record import normal
+from buildkit.wheels.record import normal, same_version
 
 
 class Misfit(NamedTuple):
@@ -49,7 +49,7 @@ def remarks(old: Facts, new: Facts, wheels: Mapping[str, str], user: str) -> lis
         gone = [
             f"{each} {version}"
             for each, version in _versions(old.chosen).items()
-            if there.get(each) != version
+            if not same_version(there.get(each, ""), version)
         ]
         found += [
             f"the old base brought {each}, the new one does not: wheels may count on it" for each in gone
@@ -102,7 +102,7 @@ def _carried(old: Facts, new: Facts, wheels: Mapping[str, str]) -> Iterator[Misf
     """Two versions of one distribution would lie in one folder, the new base's below the image's."""
     before, after = _versions(old.chosen), _versions(new.chosen)
     for name, version in wheels.items():
-        if name in after and after[name] != version and before.get(name) != after[name]:
+        if name in after and not same_version(after[name], version) and before.get(name) != after[name]:
             yield Misfit(f"{name}, of which the image has {version},", before.get(name, ""), after[name])
 
 

@@ -191,7 +191,9 @@ def old_reference(image: Image, document: Document) -> RegistryReference | Scrat
 def _refuse_misfits(workshop: Workshop, source: Source, image: Image, old: Base, new: Base) -> Sequence[str]:
     # The old base's layers are read from the image, which has them for certain.
     before, after = _facts(workshop, old._replace(source=source)), _facts(workshop, new)
-    wheels = fit.wheels_in(layer.annotations.get(LAYER_WHEELS, "") for layer in image.manifest.layers)
+    # A base may be of treeship's own making: its wheels go with it.
+    own = image.manifest.layers[len(old.layers) :]
+    wheels = fit.wheels_in(layer.annotations.get(LAYER_WHEELS, "") for layer in own)
     found = fit.misfits(before, after, wheels)
     if found:
         raise Refused(

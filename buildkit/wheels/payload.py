@@ -10,8 +10,11 @@ from typing import Any
 from buildkit.wheels.archive import BLOCK, DEFLATED, Archive, Member, corrupt, invalid
 from buildkit.wheels.record import Hash
 
+_inflate: Any
 try:
-    from isal import isal_zlib as _inflate  # type: ignore[import-not-found, unused-ignore]
+    from isal import isal_zlib
+
+    _inflate = isal_zlib
 except ImportError:
     _inflate = zlib
 

@@ -128,6 +128,18 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def same_version(one: str, other: str) -> bool:
+    """Whether both are one version, however it is written (PEP 440: 1.0, v1.0.0); what is no version, to the letter."""
+    if one == other:
+        return True
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return False
+
+
 def _entry_point(name: str, value: str, wheel: str) -> EntryPoint:
     """Both end in a script: what is no plain name could be any code, and any path."""
     match = _ENTRY_POINT.fullmatch(value.strip())

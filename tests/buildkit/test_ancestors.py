@@ -95,7 +95,11 @@ def test_a_layer_that_says_key_and_diff_id_is_a_hint() -> None:
 
 def test_a_hint_tells_what_stands_beside_its_layer_in_the_same_image_and_in_no_other() -> None:
     found = read_hints([manifest(described(), described(key=TWO)), manifest(described(key=THREE))], REGISTRY)
-    assert {key: hint.beside for key, hint in found.items()} == {ONE: {ONE, TWO}, TWO: {ONE, TWO}, THREE: {THREE}}
+    assert {key: hint.beside for key, hint in found.items()} == {
+        ONE: {ONE, TWO},
+        TWO: {ONE, TWO},
+        THREE: {THREE},
+    }
 
 
 @pytest.mark.parametrize(

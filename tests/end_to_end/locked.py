@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from buildkit.testing.index import InProcessIndex
 from buildkit.testing.registry import InProcessRegistry, Recorded
 from buildkit.testing.repositories import File, ThrowAwayRepository
-from tests.buildkit.dependencies.support import layout_base
 from tests.buildkit.bases_facts.support import LIBC, distribution, file, python_files, tar
+from tests.buildkit.dependencies.support import layout_base
 from tests.buildkit.wheels.support import Part, wheel_bytes
 from tests.end_to_end.helpers import Json, Ran, Treeship, build_words, snapshot
 
@@ -22,6 +24,7 @@ CODE: dict[str, bytes | File] = {
     "train.py": b"print('train')\n",
     "data.csv": b"1,2\n",
 }
+NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 SITE = "usr/local/lib/python3.12/site-packages"
 SIZE = 5 << 20
 """Bytes of a wheel that has a layer of its own."""
@@ -69,16 +72,14 @@ def wheel(
 
 def small_lock(**versions: str) -> list[Wheel]:
     """Two large wheels and four small ones, one of them with a command; versions by name, else 1.0."""
+    return [_small(name, versions.get(name, "1.0")) for name in NAMES]
 
-    def version(name: str) -> str:
-        return versions.get(name, "1.0")
 
-    return [
-        wheel("alpha", version("alpha"), size=SIZE),
-        wheel("beta", version("beta"), size=SIZE),
-        *(wheel(name, version(name)) for name in ("gamma", "delta", "epsilon")),
-        wheel("zeta", version("zeta"), commands="[console_scripts]\nzeta = zeta:main\n"),
-    ]
+@lru_cache
+def _small(name: str, version: str) -> Wheel:
+    """To compress noise takes long."""
+    commands = "[console_scripts]\nzeta = zeta:main\n" if name == "zeta" else None
+    return wheel(name, version, commands=commands, size=SIZE if name in ("alpha", "beta") else 0)
 
 
 def pylock(
@@ -87,6 +88,7 @@ def pylock(
     *,
     head: str = "",
     markers: Mapping[str, str] | None = None,
+    requires: Mapping[str, Sequence[str]] | None = None,
     hashes: Mapping[str, str] | None = None,
 ) -> bytes:
     """PEP 751, with files below `url`; wheels of one name are one package. `hashes` by file name stand for the real
@@ -98,6 +100,8 @@ def pylock(
     for name, group in packages.items():
         lines += ["[[packages]]", f'name = "{name}"', f'version = "{group[0].version}"']
         lines += [f'marker = "{markers[name]}"'] if markers and name in markers else []
+        below = ", ".join(f'{{ name = "{each}" }}' for each in (requires or {}).get(name, ()))
+        lines += [f"dependencies = [{below}]"] if below else []
         for each in group:
             sha256 = (hashes or {}).get(each.filename, each.sha256)
             lines += ["[[packages.wheels]]", f'name = "{each.filename}"', f'url = "{url}{each.filename}"']
@@ -123,7 +127,8 @@ def python_base(folder: Path, installed: Mapping[str, str] | None = None, *, not
     return folder
 
 
-class Yard(NamedTuple):
+@dataclass(frozen=True)
+class Yard:
     """An index, a registry with a base that has Python, a repository, and the command."""
 
     index: InProcessIndex
@@ -138,7 +143,9 @@ class Yard(NamedTuple):
         self.index.files.update({each.filename: each.data for each in offered})
         return offered
 
-    def commit(self, wheels: Iterable[Wheel], files: Mapping[str, bytes | File] | None = None, **head: Any) -> str:
+    def commit(
+        self, wheels: Iterable[Wheel], files: Mapping[str, bytes | File] | None = None, **head: Any
+    ) -> str:
         """A commit whose pylock.toml names these wheels, which the index has."""
         lock = pylock(f"http://{self.index.host}/files/", self.offer(wheels), **head)
         return self.repository.commit({**CODE, "pylock.toml": lock, **(files or {})})
@@ -147,9 +154,11 @@ class Yard(NamedTuple):
         """An image of the registry."""
         return f"docker://{self.registry.host}/{name}"
 
-    def words(self, verb: str = "build", *more: str, to: str = "team/app:main", base: str = "") -> tuple[str, ...]:
-        """A command line that may fetch from the index."""
-        hosts = ("--wheel-host", self.index.host)
+    def words(
+        self, verb: str = "build", *more: str, to: str = "team/app:main", base: str = "", named: bool = True
+    ) -> tuple[str, ...]:
+        """A command line that may fetch from the index, where its host is `named`."""
+        hosts = ("--wheel-host", self.index.host) if named else ()
         return build_words(
             self.repository, "--json", *hosts, *more, verb=verb, base=base or self.base, to=self.at(to)
         )
@@ -175,14 +184,14 @@ class Yard(NamedTuple):
 
     def elsewhere(self, home: Path) -> Yard:
         """The same with a machine that has built nothing."""
-        return self._replace(treeship=Treeship(home))
+        return replace(self, treeship=Treeship(home))
 
     def stored(self) -> dict[str, list[str]]:
         """Manifests of every repository with their tags, other than the bases'."""
         return {
             name: sorted([*repository.manifests, *repository.tags])
             for name, repository in self.registry.store.repositories.items()
-            if not name.startswith("bases/")
+            if repository.manifests and not name.startswith("bases/")
         }
 
 

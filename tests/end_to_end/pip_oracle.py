@@ -55,8 +55,8 @@ EXCEPTIONS = {
     r".*\.dist-info/INSTALLER": "it says who installed",
     r".*\.dist-info/RECORD": "it has the hashes of the others; compared line by line, without their lines",
     r"usr/local/bin/pip3\.\d+": "pip makes it only for itself, and for whom else is not written in its wheel",
-    r"usr/local/bin/.*": "the shebang names the same interpreter by another link, and pip's launchers have another text; "
-    "compared by what they call",
+    r"usr/local/bin/.*": "the shebang names the same interpreter by another link, and pip's launchers are written "
+    "otherwise; compared by what they call",
 }
 _RECORD = re.compile(r".*\.dist-info/RECORD")
 _SHEBANG = re.compile(r"#!/usr/bin/python3(?:\.11)?\n")
@@ -98,7 +98,9 @@ def _lines(seen: Seen, path: str) -> set[str]:
     """The lines of a RECORD, without those of the exceptions and of itself."""
     text = seen.files[path][2] if path in seen.files else ""
     site = path.rpartition("/")[0].rpartition("/")[0]
-    lines = {os.path.normpath(f"{site}/{line.partition(',')[0]}").lstrip("/"): line for line in text.splitlines()}
+    lines = {
+        os.path.normpath(f"{site}/{line.partition(',')[0]}").lstrip("/"): line for line in text.splitlines()
+    }
     return {line for place, line in lines.items() if not _excepted(place)}
 
 

@@ -1,7 +1,7 @@
 """A lock of real wheels, run by two engines and compared with what pip makes of the same wheels, file by file.
 
-The lock is `locks/small`, made by `uv lock` and exported by `uv export` to the two other formats. The wheels come from an
-index in this process: nothing is asked of another one.
+The lock is `locks/small`, made by `uv lock` and exported by `uv export` to the two other formats. The wheels come from
+an index in this process: nothing is asked of another one.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -28,7 +28,12 @@ from tests.rigs.wheels import wheelhouse
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow]
 LOCKS = Path(__file__).parent / "locks" / "small"
-PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
+PLATFORMS = (
+    "manylinux2014_x86_64",
+    "manylinux_2_17_x86_64",
+    "manylinux_2_27_x86_64",
+    "manylinux_2_28_x86_64",
+)
 NAME = "dependencies/real"
 # What the wheels are for: imports of compiled modules, a command, a script, data, a namespace of two.
 PROGRAM = b"""\
@@ -55,7 +60,8 @@ print(json.dumps(said))
 CODE = {"treeship.toml": b'workdir = "/tmp"\nentrypoint = []\n', "program.py": PROGRAM}
 
 
-class Real(NamedTuple):
+@dataclass(frozen=True)
+class Real:
     """The wheels on an index, and an image of the lock in docker-registry."""
 
     index: InProcessIndex
@@ -122,6 +128,21 @@ def test_the_docker_engine_runs_it(real: Real, docker_engine: DockerEngine) -> N
     works(json.loads(ran.stdout))
 
 
+def test_it_runs_when_it_was_given_to_an_engine_itself(
+    real: Real,
+    docker_engine: DockerEngine,
+    treeship: Treeship,
+    repository: ThrowAwayRepository,
+    base_layout: Path,
+) -> None:
+    """Without a registry in between."""
+    repository.commit({**CODE, "pylock.toml": (LOCKS / "pylock.toml").read_bytes()})
+    words = ("--base", f"oci:{base_layout}", "--index", real.index.url, "--to", "docker-daemon:real:given")
+    treeship.build(repository.directory, *words, env=docker_engine.env)
+    ran = docker_engine.docker("run", "--rm", "--network=none", "real:given", "python3", "/app/program.py")
+    works(json.loads(ran.stdout))
+
+
 def test_every_file_is_as_pip_installs_it(real: Real, podman: Podman, tmp_path: Path) -> None:
     """All of /usr/local: contents, modes, links; the exceptions are a table in `pip_oracle.py`."""
 
@@ -161,7 +182,13 @@ def test_each_kind_of_lock_gives_the_same_layers(
     repository.commit({**CODE, **{name: (LOCKS / name).read_bytes() for name in names}})
     with Watched(real.index) as index:
         result = treeship.build(
-            repository.directory, "--base", f"oci:{base_layout}", "--index", real.index.url, "--to", "oci:out:it"
+            repository.directory,
+            "--base",
+            f"oci:{base_layout}",
+            "--index",
+            real.index.url,
+            "--to",
+            "oci:out:it",
         )
     assert result["dependencies"]["lock"] == lock
     assert len(index.files) == len(locked())

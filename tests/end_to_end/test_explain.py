@@ -88,7 +88,7 @@ BUILD_KEYS = {
 }  # fmt: skip
 LAYER_KEYS = {"key", "digest", "diff_id", "size", "paths", "reason", "action"}
 ADDED_KEYS = {"platforms", "lfs_pointers", "destinations", "dependencies"}
-ADDED_LAYER_KEYS = {"name", "changed", "wheels"}
+ADDED_LAYER_KEYS = {"name", "changed", "wheels", "slim"}
 
 
 @pytest.mark.parametrize("verb", ["build", "explain"])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tests.rigs import base_image, cpu_models, lfs_server
 from tests.rigs.binfmt import Binfmt
 from tests.rigs.buildkit import BuildKit
+from tests.rigs.containerd import Containerd
 from tests.rigs.docker_engine import DockerEngine
 from tests.rigs.docker_registry import DockerRegistry
 from tests.rigs.errors import RigError, RigUnavailable
@@ -24,6 +25,7 @@ RIGS: dict[str, tuple[Install, str]] = {
     "ggcr-registry": (GgcrRegistry.install, "go-containerregistry's registry, and crane"),
     "docker-engine": (DockerEngine.install, "Debian's Docker Engine on its own socket"),
     "podman": (Podman.install, "podman, buildah, skopeo, umoci"),
+    "containerd": (Containerd.install, "Debian's containerd, and ctr"),
     "buildkit": (BuildKit.install, "buildkitd and buildctl"),
     "base-image": (base_image.layout, "Debian with Python, as an OCI layout"),
     "foreign-image": (base_image.foreign_layout, "the same for another machine"),

@@ -41,10 +41,15 @@ class DockerEngine(Rig):
         return {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.workspace.folder("client"))}
 
     def docker(
-        self, *words: str | Path, check: bool = True, stdin: str | None = None
+        self, *words: str | Path, check: bool = True, stdin: str | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         """Run Debian's docker client against this engine."""
-        return run([CLIENT, *words], env=self.env, check=check, stdin=stdin)
+        return run([CLIENT, *words], env=self.env, check=check, stdin=stdin, timeout=timeout)
+
+    def ctr(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run containerd's client against the containerd that this engine has started, in a namespace of its own."""
+        address = self.workspace.path / "exec" / "containerd" / "containerd.sock"
+        return run(["ctr", f"--address={address}", "--namespace=treeship", *words], check=check, timeout=900)
 
     def _start(self, ending: ExitStack) -> None:
         self._process = self._daemon(ending, [str(ENGINE), *self._options()])

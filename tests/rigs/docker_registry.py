@@ -58,10 +58,17 @@ class DockerRegistry(Rig):
     def install(cls) -> None:
         debian_packages("docker-registry", "apache2-utils", "openssl")
 
+    def collect_garbage(self) -> None:
+        """Remove the blobs that no manifest names, as an operator does; nothing may be pushed meanwhile."""
+        run(["docker-registry", "garbage-collect", self._file])
+
+    @property
+    def _file(self) -> Path:
+        return self.workspace.path / "registry.json"  # JSON is YAML.
+
     def _start(self, ending: ExitStack) -> None:
-        file = self.workspace.path / "registry.json"  # JSON is YAML.
-        file.write_text(json.dumps(self._settings(), indent=1))
-        self._process = self._daemon(ending, ["docker-registry", "serve", file])
+        self._file.write_text(json.dumps(self._settings(), indent=1))
+        self._process = self._daemon(ending, ["docker-registry", "serve", self._file])
         self.host = self._process.wait_until(lambda: _listening(self._process))
 
     @property

@@ -15,6 +15,7 @@ from tests.rigs import base_image
 from tests.rigs import ggcr_registry as ggcr
 from tests.rigs.binfmt import Binfmt
 from tests.rigs.buildkit import BuildKit
+from tests.rigs.containerd import Containerd
 from tests.rigs.docker_engine import DockerEngine
 from tests.rigs.docker_registry import DockerRegistry
 from tests.rigs.errors import RigUnavailable
@@ -114,6 +115,12 @@ def podman() -> Iterator[Podman]:
 def buildkit() -> Iterator[BuildKit]:
     """buildkitd and buildctl."""
     yield from started(BuildKit())
+
+
+@pytest.fixture(scope="session")
+def containerd() -> Iterator[Containerd]:
+    """containerd, and ctr."""
+    yield from started(Containerd())
 
 
 @pytest.fixture(scope="session")

@@ -4,15 +4,13 @@
 a part of it.
 """
 
-import sys
+import tempfile
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tests.rigs.cache import cached, key_of
-from tests.rigs.errors import CommandFailed, RigUnavailable
-from tests.rigs.process import run
+from tests.rigs import wheels
 
 LOCK = Path(__file__).parents[1] / "end_to_end" / "locks" / "torch" / "pylock.toml"
 # What Debian 12 runs on x86_64, the best first; said to pip, whatever machine it runs on.
@@ -45,28 +43,11 @@ def requirements(text: str) -> str:
 
 def wheelhouse(text: str) -> Path:
     """A folder with the wheels of a lock that Debian's Python 3.11 takes, one for each package; read only."""
-    return cached(f"wheels/torch-{key_of(text, *PLATFORMS)}", lambda folder: _download(text, folder))
-
-
-def _download(text: str, folder: Path) -> None:
-    folder.mkdir()
-    wanted = folder.with_name("requirements.txt")
-    wanted.write_text(requirements(text))
-    pip: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-    ]
-    system = ["--python-version=3.11", "--implementation=cp", *(f"--platform={each}" for each in PLATFORMS)]
-    words = ["--only-binary=:all:", "--no-cache-dir", "--require-hashes", f"--dest={folder}"]
-    try:
-        run([*pip, *system, *words, "-r", wanted], timeout=3600)
-    except CommandFailed as error:
-        raise RigUnavailable(f"pip cannot bring the wheels of {LOCK.name}: {error}") from None
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "torch" / "requirements.txt"
+        file.parent.mkdir()
+        file.write_text(requirements(text))
+        return wheels.wheelhouse(file, "3.11", *PLATFORMS)
 
 
 def _hashes(package: dict[str, Any]) -> list[str]:

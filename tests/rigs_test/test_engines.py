@@ -9,6 +9,7 @@ import pytest
 from tests.rigs import base_image
 from tests.rigs.binfmt import Binfmt
 from tests.rigs.buildkit import BuildKit
+from tests.rigs.containerd import Containerd
 from tests.rigs.docker_engine import DockerEngine
 from tests.rigs.docker_registry import DockerRegistry
 from tests.rigs.ggcr_registry import GgcrRegistry
@@ -45,6 +46,12 @@ def test_podman_pulls_and_runs(podman: Podman, hosts: tuple[str, str], network: 
     for host in hosts:
         image = f"{host}/engines/base:1"
         assert podman.podman("run", "--rm", f"--network={network}", image, *PYTHON).stdout == "x86_64 0\n"
+
+
+def test_containerd_pulls_and_runs(containerd: Containerd, hosts: tuple[str, str]) -> None:
+    for host in hosts:
+        containerd.pull(f"{host}/engines/base:1")
+        assert containerd.output(f"{host}/engines/base:1", *PYTHON) == "x86_64 0\n"
 
 
 def test_foreign_programs_run_in_both_engines(

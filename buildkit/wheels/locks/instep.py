@@ -1,8 +1,8 @@
 """Whether a uv.lock still is the lock of the pyproject.toml beside it.
 
-uv can tell (`uv lock --check`), but only where it finds the Python that the project is for, which the machine that builds
-need not have, and it may run the project's build backend to find out. So what uv wrote into its lock of the project
-(`package.metadata`) is held against the project. Where requirements come from (`tool.uv.sources`) is left to uv.
+uv can tell (`uv lock --check`), but only where it finds the Python that the project is for, which the machine that
+builds need not have, and it may run the project's build backend to find out. So what uv wrote into its lock of the
+project (`package.metadata`) is held against the project. Where requirements come from (`tool.uv.sources`) is not.
 """
 
 from __future__ import annotations
@@ -42,14 +42,13 @@ def check_in_step(pyproject: Mapping[str, Any], lock: Mapping[str, Any], source:
     entry = _own_entry(lock)
     if not project or not entry or ("metadata" not in entry and entry.get("dependencies")):
         return
-    metadata, dynamic = _table(entry.get("metadata")), project.get("dynamic")
-    unknown = frozenset(dynamic if isinstance(dynamic, list) else ())
+    metadata, unknown = _table(entry.get("metadata")), frozenset(_texts(project.get("dynamic")))
     if not unknown & {"dependencies", "optional-dependencies"}:
         _compare(_declared(project), metadata.get("requires-dist"), "", source)
     groups, locked = _groups(pyproject), _table(metadata.get("requires-dev"))
     for name in sorted(groups.keys() | locked.keys()):
         _compare(groups.get(name, []), locked.get(name), f" (group {name[:80]})", source)
-    if "requires-python" not in unknown and len(_table(lock.get("manifest")).get("members") or ()) < 2:
+    if "requires-python" not in unknown and not _table(lock.get("manifest")).get("members"):
         _compare_python(project.get("requires-python"), lock.get("requires-python"), source)
 
 
@@ -74,7 +73,9 @@ def _compare(declared: Iterable[tuple[str, str]], locked: Any, where: str, sourc
     for required in then:
         if required not in now:
             said = f"{required.name}{required.versions}"[:120]
-            raise _stale(source, f"it was locked with {said!r}{where}, which the project does not require now")
+            raise _stale(
+                source, f"it was locked with {said!r}{where}, which the project does not require now"
+            )
 
 
 def _stale(source: str, why: str) -> InvalidInput:
@@ -165,7 +166,9 @@ def _holds(marker: str, extra: str) -> str | frozenset[str]:
 
     try:
         parsed = Marker(marker) if marker else None
-        extras = [extra] if extra else ["", *sorted({canonicalize_name(each) for each in _EXTRA.findall(marker)})]
+        extras = (
+            [extra] if extra else ["", *sorted({canonicalize_name(each) for each in _EXTRA.findall(marker)})]
+        )
         return frozenset(
             f"{python} {system[2:]} {each}"
             for each in extras
@@ -198,7 +201,9 @@ def _pythons(text: str) -> frozenset[str] | str:
 
     try:
         asked = SpecifierSet(text)
-        numbers = [f"{major}.{minor}.{patch}" for major in (2, 3, 4) for minor in range(30) for patch in range(20)]
+        numbers = [
+            f"{major}.{minor}.{patch}" for major in (2, 3, 4) for minor in range(30) for patch in range(20)
+        ]
         return frozenset(each for each in numbers if asked.contains(each))
     except (InvalidSpecifier, ValueError):
         return text

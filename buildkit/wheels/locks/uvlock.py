@@ -39,14 +39,15 @@ def read_uv_lock(
     """The lock in a uv.lock and the pyproject.toml beside it, with these extras and groups (None: no group).
 
     They are chosen here since uv's export has them no more; `select` accepts the same ones. `timeout` is in seconds.
-    Raises InvalidInput for what uv refuses (extras and groups that do not exist among it), Unavailable when uv takes
-    too long.
+    Raises InvalidInput for a lock that is not in step with the project and for what uv refuses (extras and groups that
+    do not exist among it), Unavailable when uv takes too long.
     """
     chosen, kinds = tuple(extras), tuple(groups or ())
     table = load(lock, Place(source), LOCK_LIMIT)
     _check_urls(table, source)
-    _check_project(pyproject, table, kinds, source)
-    check_in_step(load(pyproject, Place(f"the pyproject.toml beside {source}"), LOCK_LIMIT), table, source)
+    project = load(pyproject, Place(f"the pyproject.toml beside {source}"), LOCK_LIMIT)
+    _check_project(project, table, kinds, source)
+    check_in_step(project, table, source)
     exported = _export(
         lock, pyproject, [*_flags("--extra", chosen), *_flags("--group", kinds)], source, timeout
     )
@@ -82,11 +83,12 @@ def _check_urls(table: Mapping[str, Any], source: str) -> None:
                 raise checks.credentials_error(f"{source}: {str(package.get('name'))[:80]!r}")
 
 
-def _check_project(pyproject: bytes, table: Mapping[str, Any], groups: Sequence[str], source: str) -> None:
+def _check_project(
+    pyproject: Mapping[str, Any], table: Mapping[str, Any], groups: Sequence[str], source: str
+) -> None:
     """uv exports an empty lock where there is no project: an image without its dependencies, and no error."""
     entries = _entries(table)
-    project = load(pyproject, Place(f"the pyproject.toml beside {source}"), LOCK_LIMIT).get("project")
-    if not isinstance(project, dict) and entries and (_roots(entries, (), ()) or not groups):
+    if not isinstance(pyproject.get("project"), dict) and entries and (_roots(entries, (), ()) or not groups):
         raise InvalidInput(
             f"the pyproject.toml beside {source} has no [project], so nothing is exported",
             "commit the pyproject.toml of the project that was locked, or name dependency groups",

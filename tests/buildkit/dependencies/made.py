@@ -9,6 +9,7 @@ from pathlib import Path
 from buildkit.cache import Cache
 from buildkit.dependencies.known import look_up
 from buildkit.dependencies.make import Ready, ready_layers
+from buildkit.dependencies.manner import PLAIN, Manner
 from buildkit.dependencies.partition import Scheme as Partition
 from buildkit.dependencies.plan import WheelPlan, lay_out
 from buildkit.endpoints import Blob
@@ -21,11 +22,11 @@ from buildkit.wheels.splice import SPLICED
 from tests.buildkit.dependencies.support import SLIM, Shelf
 
 
-def plan_of(*wheels: LockedWheel, scheme: Scheme = SLIM) -> WheelPlan:
+def plan_of(*wheels: LockedWheel, scheme: Scheme = SLIM, manner: Manner = PLAIN) -> WheelPlan:
     """Each wheel in a layer of its own, but for `a` and `b`."""
     sizes = {wheel.name: 1 if wheel.name in ("a", "b") else 5 << 20 for wheel in wheels}
-    layers = lay_out(wheels, sizes, lambda _: False, scheme, Partition(4))
-    return WheelPlan("pylock.toml", scheme, layers, (), {})
+    layers = lay_out(wheels, sizes, lambda _: False, scheme, Partition(4), manner)
+    return WheelPlan("pylock.toml", scheme, layers, (), {}, manner)
 
 
 class Made:

@@ -81,6 +81,7 @@ def test_a_distribution_that_the_new_base_has_in_another_version_than_the_image_
     newer = python(installed=(Installed("NumPy", "2.3", "", ""),))
     assert items(python(installed=()), newer, {"numpy": "1.26"}) == ["numpy, of which the image has 1.26,"]
     assert items(python(installed=()), newer, {"numpy": "2.3"}) == []
+    assert items(python(installed=()), newer, {"numpy": "2.3.0"}) == [], "the same version in other words"
     assert items(newer, newer, {"numpy": "1.26"}) == [], "it was so before"
 
 

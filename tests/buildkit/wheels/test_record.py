@@ -16,6 +16,7 @@ from buildkit.wheels.record import (
     parse_entry_points,
     parse_metadata,
     parse_record,
+    same_version,
     write_record,
 )  # fmt: skip
 from tests.buildkit.wheels.support import row
@@ -70,6 +71,27 @@ def test_metadata() -> None:
 def test_bad_metadata_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidInput, match="METADATA"):
         parse_metadata(text, W)
+
+
+def test_versions_are_the_same_however_they_are_written() -> None:
+    for one, other in (
+        ("1.0", "1.0.0"),
+        ("1.0", "v1"),
+        ("1.0rc1", "1.0-RC.1"),
+        ("2!1", "2!1.0"),
+        ("odd one", "odd one"),
+    ):
+        assert same_version(one, other)
+        assert same_version(other, one)
+    for one, other in (
+        ("1.0", "1.0.1"),
+        ("1.0", "1.0+cpu"),
+        ("1.0", "1!1.0"),
+        ("", "1.0"),
+        ("odd one", "other one"),
+    ):
+        assert not same_version(one, other)
+        assert not same_version(other, one)
 
 
 def test_wheel_file() -> None:
