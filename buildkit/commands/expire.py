@@ -89,6 +89,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     planned = _plan_file(arguments)
     rules = planned.rules if planned else _rules(arguments)
     wanted = parse_places(tuple(planned.removals) if planned else arguments.repositories)
+    if planned and wanted.keys() != planned.removals.keys():
+        raise InvalidInput(f"{arguments.apply} names repositories as no plan does", "make the plan anew")
     if not wanted:
         raise InvalidInput("no repository is named", "name one, like docker://registry.example/team/app")
     with _desk(arguments, console) as desk:

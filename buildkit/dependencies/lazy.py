@@ -112,6 +112,7 @@ class CommitFiles:
         self._tree = commit.tree
         self._lock = threading.Lock()
         self._opened: Repository | None = None
+        self._paths: list[str] | None = None
 
     def open(self, path: str) -> BinaryIO:
         """The content of a file. Raises NotFound."""
@@ -122,11 +123,13 @@ class CommitFiles:
         return BytesIO(content)
 
     def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder; none where there is no such folder."""
+        """The names of the wheels in a folder; none where there is no such folder."""
         within = "" if folder in ("", ".") else f"{folder}/"
         with self._lock:
-            entries = self._repository().listing(self._tree)
-        listed = (tree.show(entry.path) for entry in entries)
+            if self._paths is None:  # each wheel of a lock asks
+                listing = self._repository().listing(self._tree)
+                self._paths = [path for entry in listing if (path := tree.show(entry.path)).endswith(".whl")]
+            listed = self._paths
         below = (path.removeprefix(within) for path in listed if path.startswith(within))
         return sorted(name for name in below if "/" not in name)
 

@@ -113,17 +113,18 @@ class Dependencies:
         self, found: LockFiles, interpreter: Interpreter, room: partition.Scheme
     ) -> WheelPlan | None:
         name = self._name(found, interpreter, room)
-        stored = self._cache.get("dependencies", name)
-        known = WheelPlan.load(stored) if stored else None
+        known = self._stored(name)
         if known is not None:
             return known
         lock = lockfile.parse(found, self._holds)
         if isinstance(lock, NotALock):
             self._say_why(lock)
             return None
-        made = self._plan(found, lock, interpreter, room)
-        self._cache.put("dependencies", name, made.dump())
-        return made
+        return self._plan(found, lock, interpreter, room, name)
+
+    def _stored(self, name: str) -> WheelPlan | None:
+        stored = self._cache.get("dependencies", name)
+        return WheelPlan.load(stored) if stored else None
 
     def _say_metaflow(self, made: WheelPlan, base: Base, facts: Facts) -> None:
         """Whoever has Metaflow in an image means to run flows in it, and each item failed a real run."""
@@ -134,17 +135,25 @@ class Dependencies:
                 self._say(f"Metaflow on Argo will not run in this image: {missing}")
 
     def _plan(
-        self, found: LockFiles, lock: Lock, interpreter: Interpreter, room: partition.Scheme
+        self, found: LockFiles, lock: Lock, interpreter: Interpreter, room: partition.Scheme, name: str
     ) -> WheelPlan:
         holds, target = self._holds, interpreter.target
         selection = select(lock, target, holds.extras, holds.groups)
-        chosen = self._wheels.resolve(selection, target) if selection.wanted else selection.wheels
-        carried, left = plan.carried_and_left(sorted(chosen), interpreter, selection.why)
+        chosen = sorted(self._wheels.resolve(selection, target) if selection.wanted else selection.wheels)
+        if selection.wanted:
+            # Not by the lock alone: folders of the commit, and the index that is asked, may offer other files now.
+            name = sha256(repr((name, chosen)).encode()).hexdigest()
+            known = self._stored(name)
+            if known is not None:
+                return known
+        carried, left = plan.carried_and_left(chosen, interpreter, selection.why)
         wheels, sizes = self._measured(left)
         core, manner = self._core(found, selection, target), Manner.of(holds)
         layers = plan.lay_out(wheels, sizes, lambda name: name not in core, interpreter.scheme, room, manner)
-        why = {wheel.name: selection.why(wheel.name) for wheel in wheels}
-        return WheelPlan(found.path, interpreter.scheme, layers, tuple(carried), why, manner)
+        why = selection.reasons(wheel.name for wheel in wheels)
+        made = WheelPlan(found.path, interpreter.scheme, layers, tuple(carried), why, manner)
+        self._cache.put("dependencies", name, made.dump())
+        return made
 
     def _measured(self, wheels: Sequence[LockedWheel]) -> tuple[list[LockedWheel], dict[str, int]]:
         """The wheels with their sha256 alone, and their sizes; what the lock does not say is learned by fetching them.

@@ -201,6 +201,8 @@ def test_wrong_usage(
         '"rules":{"older_than":-1,"keep":0,"branches":[],"unknown_commits":false}}',
         '{"treeship_expire":1,"made":"2023-11-14T00:00:00Z","keep_set":"","repositories":["oci:x"],'
         '"rules":{"older_than":1,"keep":0,"branches":[],"unknown_commits":false}}\n{"repository":"oci:y"}',
+        '{"treeship_expire":1,"made":"2023-11-14T00:00:00Z","keep_set":"","repositories":["registry.example/app"],'
+        '"rules":{"older_than":1,"keep":0,"branches":[],"unknown_commits":false}}',
     ],
 )  # fmt: skip
 def test_what_is_no_plan(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from buildkit.errors import CorruptContent, NotFound, Unavailable
 from buildkit.files import CHUNK
+from buildkit.registry.errors import clean
 from buildkit.registry.url import Url
 from buildkit.wheels.fetch.download import Source
 from buildkit.wheels.fetch.model import title
@@ -80,7 +81,7 @@ class Indexes:
     def warn(self, found: Candidate, what: str) -> None:
         """PEP 592: a yanked file is for those who have pinned it, and a lock has."""
         if found.yanked is not None:
-            reason = f": {found.yanked[:200]}" if found.yanked else ""
+            reason = f": {clean(found.yanked)}" if found.yanked else ""
             self._say(f"{what} was yanked from its index{reason}; it is used, since the lock names it")
 
     def _read(self, url: Url, what: str) -> tuple[bytes, str, Url]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from buildkit.cache import Cache
+from buildkit.errors import InvalidInput
 from buildkit.files import CHUNK
 from buildkit.registry.url import Url
 from buildkit.wheels.fetch.house import Wheelhouse
@@ -145,8 +146,9 @@ def _is_of(filename: str, wanted: Wanted) -> bool:
 
 def _decoded(said: bytes | None, wanted: Wanted) -> LockedWheel | None:
     """A remembered choice, as far as it is one for what is wanted."""
-    if said is None:
-        return None
-    fields = json.loads(said)
-    wheel = LockedWheel(**{**fields, "hashes": tuple(fields["hashes"])})
+    try:
+        fields = json.loads(said or b"")
+        wheel = checked(LockedWheel(**{**fields, "hashes": tuple(fields["hashes"])}))
+    except (ValueError, TypeError, LookupError, AttributeError, InvalidInput):
+        return None  # of another release
     return wheel if set(wheel.hashes) <= set(wanted.hashes) else None

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from buildkit.errors import InvalidInput, NotFound
 
+# Longer ones help nobody, and a lock of thousands may be one chain.
+_LONGEST_CHAIN = 32
 PYLOCK, UV_LOCK, REQUIREMENTS = "pylock.toml", "uv.lock", "requirements.txt"
 
 
@@ -111,7 +113,12 @@ def kind_of(path: str) -> str:
 
 
 def why(lock: Lock, name: str, among: Sequence[str] = ()) -> str:
-    """The shortest chain of requirements that pulled a package in, like "project → docker → requests".
+    """As `reasons` has it for this package."""
+    return reasons(lock, [name], among)[name]
+
+
+def reasons(lock: Lock, names: Iterable[str], among: Sequence[str] = ()) -> dict[str, str]:
+    """For each of these, the shortest chain of requirements that pulled it in, like "project → docker → requests".
 
     Only through packages of `among`, where it is given (those that were selected). Locks need not say who requires
     what: then it is "named in the lock".
@@ -132,7 +139,7 @@ def why(lock: Lock, name: str, among: Sequence[str] = ()) -> str:
         front = [
             (each, below) for each in dict.fromkeys(e for _, e in fresh) for below in edges.get(each, ())
         ]
-    return _chain(name, came_from)
+    return {name: _chain(name, came_from) for name in names}
 
 
 def _unasked(edges: dict[str, list[str]]) -> tuple[Root, ...]:
@@ -141,9 +148,13 @@ def _unasked(edges: dict[str, list[str]]) -> tuple[Root, ...]:
 
 
 def _chain(name: str, came_from: dict[str, str]) -> str:
-    chain = [name]
+    chain, seen = [name], {name}
     while chain[-1] in came_from:
-        chain.append(came_from[chain[-1]])
-        if chain[-1] in chain[:-1]:
+        if len(chain) == _LONGEST_CHAIN:
+            chain.append("…")
             break
+        chain.append(came_from[chain[-1]])
+        if chain[-1] in seen:
+            break
+        seen.add(chain[-1])
     return " → ".join(reversed(chain)) if len(chain) > 1 else "named in the lock"

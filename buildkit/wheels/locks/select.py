@@ -7,12 +7,12 @@ asked.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from buildkit.errors import InvalidInput
 from buildkit.wheels.locks import fit
-from buildkit.wheels.locks.model import Lock, LockedPackage, LockedWheel, why
+from buildkit.wheels.locks.model import Lock, LockedPackage, LockedWheel, reasons
 from buildkit.wheels.target import Target
 
 _HOUSE = "build a wheel of it, put it where the lock can name it (an index, or a folder of the commit), and lock again"
@@ -37,9 +37,12 @@ class Selection(NamedTuple):
 
     def why(self, name: str) -> str:
         """Who asked for a package, through the packages that were selected."""
-        return why(
-            self.lock, name, [*(each.name for each in self.wheels), *(each.name for each in self.wanted)]
-        )
+        return self.reasons([name])[name]
+
+    def reasons(self, names: Iterable[str]) -> dict[str, str]:
+        """The same of many at once: the whole lock is walked for it."""
+        among = [*(each.name for each in self.wheels), *(each.name for each in self.wanted)]
+        return reasons(self.lock, names, among)
 
 
 def select(

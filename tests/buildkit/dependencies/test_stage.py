@@ -153,6 +153,20 @@ def test_packages_that_are_named_by_hashes_alone_are_resolved(base: Base, shelf:
     assert plan.key == Stage(base, shelf).plan(pylock(six, idna)).key
 
 
+def test_what_an_index_or_a_folder_offers_now_decides_not_what_was_offered_once(
+    base: Base, shelf: Shelf, tmp_path: Path
+) -> None:
+    """The hashes of a requirements file stand for several wheels, and one commit may bring another than the last."""
+    pure = shelf.add("six")
+    native = shelf.put("six-1.0-cp312-cp312-linux_x86_64.whl", b"another")
+    lock = requirements(f"six==1.0 --hash={pure.hashes[0]} --hash={native.hashes[0]}")
+    cache = Cache(tmp_path / "cache")
+    first = Stage(base, shelf, cache).plan(lock)
+    (shelf.folder / first.wheels[0].filename).unlink()
+
+    assert Stage(base, shelf, cache).plan(lock).wheels[0].filename != first.wheels[0].filename
+
+
 def test_of_several_hashes_the_key_has_that_of_the_file(base: Base, shelf: Shelf) -> None:
     """A requirement names those of all files of a version. If the key had the first, whoever writes a commit could
     name the hash of a wheel beside that of his own: and the layer of his would be in the cache for the other."""

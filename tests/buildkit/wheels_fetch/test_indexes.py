@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def test_a_yanked_wheel_is_used_since_it_is_pinned_and_said(tmp_path: Path, html
         assert reason in notes[0]
 
 
+def test_a_reason_has_no_lines_of_its_own(tmp_path: Path) -> None:
+    """A line that begins with `::` is a command to some CI services, wherever it stands in a log."""
+    with InProcessIndex({DEMO: DATA}) as index:
+        index.yanked[DEMO] = "x\n::warning::y"
+        fetched(tmp_path, index, locked(DEMO, DATA, ELSEWHERE), notes := Notes())
+    assert "\n" not in notes[0]
+
+
 @pytest.mark.parametrize("body", [b"<html>Please log in", b"{", b"[]", b"\xff" * 100])
 def test_what_is_no_page_says_which_index(tmp_path: Path, body: bytes) -> None:
     for kind in ("application/json", "text/html"):
@@ -140,6 +149,21 @@ def test_what_was_chosen_is_remembered(tmp_path: Path) -> None:
             with fetcher(tmp_path, hosts=[index.host]) as fetch:
                 assert resolved(fetch, tmp_path, asked, index_url=index.url)[0].filename == COMPILED
         assert len(index.log) == 1
+
+
+@pytest.mark.parametrize(
+    "entry", [b"", b"{}", b"[]", b"null", b'{"hashes": 3}', b'{"hashes": [], "colour": 1}']
+)
+def test_a_choice_that_another_release_remembered_is_made_again(tmp_path: Path, entry: bytes) -> None:
+    with InProcessIndex({DEMO: DATA, COMPILED: content("demo", "c")}) as index:
+        asked = wanted(*index.files.values())
+        for _ in range(2):
+            with fetcher(tmp_path, hosts=[index.host]) as fetch:
+                assert resolved(fetch, tmp_path, asked, index_url=index.url)[0].filename == COMPILED
+            for remembered in tmp_path.rglob("wheelchoices/**/*"):
+                if remembered.is_file():
+                    remembered.write_bytes(hashlib.sha256(entry).hexdigest().encode() + b"\n" + entry)
+        assert len(index.log) == 2
 
 
 def test_several_indexes_and_pages_of_links_are_asked(tmp_path: Path) -> None:

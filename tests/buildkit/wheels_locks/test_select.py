@@ -10,7 +10,7 @@ from packaging.pylock import Pylock
 from buildkit.config.toml import Place, load
 from buildkit.errors import InvalidInput, NotFound
 from buildkit.image.platform import Platform
-from buildkit.wheels.locks.model import Lock, LockedPackage, find_lock, why
+from buildkit.wheels.locks.model import Lock, LockedPackage, find_lock, reasons, why
 from buildkit.wheels.locks.pylock import read_pylock
 from buildkit.wheels.locks.select import Wanted, select
 from tests.buildkit.wheels_locks.support import BASE, HASH, package, pylock
@@ -156,6 +156,17 @@ def test_why_is_the_shortest_chain() -> None:
     assert why(lone, "d") == "a → c → d"
     assert why(lone, "d", ["a", "b", "d"]) == "named in the lock"
     assert why(lone, "e") == "named in the lock"
+
+
+def test_a_lock_that_is_one_chain_is_explained_all_the_same() -> None:
+    names = [f"p{at}" for at in range(2000)]
+    packages = [LockedPackage(name, dependencies=(f"p{at + 1}",)) for at, name in enumerate(names)]
+
+    found = reasons(Lock("pylock.toml", tuple(packages)), names)
+
+    assert found["p2"] == "p0 → p1 → p2"
+    assert found["p1999"].startswith("… → p")
+    assert max(map(len, found.values())) < 400
 
 
 @pytest.mark.parametrize(
