@@ -134,7 +134,7 @@ def _show_layers(console: Console, layers: Sequence[Mapping[str, Any]], *, every
                 layer["reason"],
                 layer["action"],
                 human.size(layer["size"]),
-                str(layer["paths"]),
+                str(layer["paths"] or ""),
                 last,
             )
         )
