@@ -23,9 +23,11 @@ from tests.sources import ROOT, imported_modules, imports, modules
 # Values in, values out. These are equal on every machine, and tests need nothing to try them.
 PURE = {
     "buildkit.assemble", "buildkit.bases.dockerfiles.arguments", "buildkit.bases.dockerfiles.definitions",
-    "buildkit.bases.dockerfiles.inventory", "buildkit.bases.dockerfiles.key", "buildkit.bases.dockerfiles.lock",
+    "buildkit.bases.dockerfiles.instructions", "buildkit.bases.dockerfiles.inventory",
+    "buildkit.bases.dockerfiles.key", "buildkit.bases.dockerfiles.lock",
     "buildkit.bases.dockerfiles.order", "buildkit.bases.dockerfiles.pin", "buildkit.bases.dockerfiles.plan",
-    "buildkit.bases.dockerfiles.steps", "buildkit.bases.dockerfiles.targets", "buildkit.bases.facts",
+    "buildkit.bases.dockerfiles.steps", "buildkit.bases.dockerfiles.targets",
+    "buildkit.bases.dockerfiles.unpinned", "buildkit.bases.facts",
     "buildkit.bases.findings", "buildkit.bases.pythons", "buildkit.bases.tree", "buildkit.bases.wanted",
     "buildkit.compare", "buildkit.config.checks", "buildkit.config.holds", "buildkit.config.keys",
     "buildkit.config.patterns", "buildkit.config.places", "buildkit.config.show", "buildkit.config.table",

@@ -6,7 +6,7 @@ Whoever can write to a repository can write any facts there: they are read only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from io import BytesIO
 
@@ -14,7 +14,7 @@ from buildkit.bases.base import Base
 from buildkit.bases.facts import Facts
 from buildkit.bases.facts_cache import key_of
 from buildkit.endpoints import Blob, Publication, Source
-from buildkit.errors import CorruptContent, InvalidInput, NotFound
+from buildkit.errors import AccessDenied, CorruptContent, InvalidInput, Unavailable
 from buildkit.image.canonical import DOCUMENT_LIMIT
 from buildkit.image.descriptor import Descriptor
 from buildkit.image.manifest import Manifest
@@ -29,14 +29,17 @@ def tag_of(base: Base) -> str:
     return f"base-facts-{key_of(base)}"
 
 
-def read_shared(base: Base, trusted: Iterable[Source]) -> Facts | None:
-    """The facts, from the first of these repositories that has them. Damaged ones are passed over: they are hints."""
+def read_shared(base: Base, trusted: Iterable[Source], say: Callable[[str], object]) -> Facts | None:
+    """The facts, from the first of these repositories that has them. They are hints: damaged ones are passed over, and
+    repositories that do not answer, of which `say` is told."""
     for source in trusted:
         try:
             found = source.document(tag_of(base))
             if isinstance(found, Manifest) and len(found.layers) == 1:
                 return _read(source, found.layers[0])
-        except (NotFound, CorruptContent, InvalidInput):
+        except (Unavailable, AccessDenied) as error:
+            say(f"what is known of the base could not be read from a trusted repository: {error.what}")
+        except InvalidInput:
             continue
     return None
 

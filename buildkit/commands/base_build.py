@@ -29,7 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="a base of dockerfiles/bases.toml")
     parser.add_argument("--to", dest="destinations", action="append", default=[], metavar="DEST",
                         help="where it goes too; {name} becomes the base's name (may repeat)")  # fmt: skip
-    parser.add_argument("--frozen", action="store_true", help="refuse parents that bases.lock does not pin")
+    parser.add_argument("--frozen", action="store_true",
+                        help="refuse parents that bases.lock does not pin, and Dockerfiles that take anything else "
+                             "without a digest")  # fmt: skip
     parser.add_argument("--build-arg", dest="build_args", action="append", default=[], metavar="NAME=VALUE",
                         help="instead of a default of bases.toml; no secrets: they stay in the image")  # fmt: skip
     parser.add_argument("--parent", dest="parents", action="append", default=[], metavar="[NAME=]REF",
@@ -51,6 +53,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     folder = Dockerfiles.of(places.repo)
     overrides = build.parse_overrides(arguments.parents, list(folder.definitions()))
+    build.check(folder, wish)
     with network(places, console, Traffic()) as connect, connected() as engine:
         sources = Sources(connect, _cache(places), engine, console.note, frozen=arguments.frozen)
         steps = build.plan(folder, wish, overrides, sources)

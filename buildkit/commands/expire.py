@@ -27,12 +27,12 @@ from buildkit.git.address import is_url
 from buildkit.git.protected import protected_tip
 from buildkit.git.repository import Repository
 from buildkit.image.reference import LayoutReference, RegistryReference
-from buildkit.retention.applying import Spared, shrink
-from buildkit.retention.keep import Keep, Refs, parse_entries, parse_places
+from buildkit.retention.applying import Rest, shrink
+from buildkit.retention.keep import Keep, Refs, can_match, parse_entries, parse_places
 from buildkit.retention.plan import DAY, Plan, Rules, seconds_of
 from buildkit.retention.planfile import FILE_LIMIT, PlanFile, dump, load
 from buildkit.retention.refs import read_refs
-from buildkit.retention.shelf import Done, Shelf, commits_of, plan_for, take_stock
+from buildkit.retention.shelf import Shelf, commits_of, plan_for, take_stock
 from buildkit.retention.stock import Stock
 from buildkit.terminal import Console
 from buildkit.transports import Connect
@@ -122,8 +122,8 @@ def _plan(
 def _apply(desk: _Desk, planned: PlanFile, wanted: Mapping[str, RegistryReference | LayoutReference]) -> int:
     # Age is counted to the day of the plan: nothing grows old enough between plan and apply.
     now = min(seconds_of(planned.made) or 0, int(time.time()))
-    spared: dict[str, tuple[Spared, ...]] = {}
-    done: dict[str, Done] = {}
+    ready: dict[str, tuple[Shelf, Rest]] = {}
+    # Every place is read before the first loses anything: what cannot be read may be what holds an image.
     for place, reference in wanted.items():
         removals = planned.removals[place]
         shelf = _shelf(desk, reference, "pull,push,delete")
@@ -133,8 +133,9 @@ def _apply(desk: _Desk, planned: PlanFile, wanted: Mapping[str, RegistryReferenc
         if keep.digest != planned.keep_set:
             desk.console.note("what git and the settings name has changed since the plan")
         rest = shrink(removals, *plan_for(place, shelf, stock, keep, planned.rules, now, digests))
-        spared[place] = rest.spared
-        done[place] = shelf.remove(rest)
+        ready[place] = (shelf, rest)
+    done = {place: shelf.remove(rest) for place, (shelf, rest) in ready.items()}
+    spared = {place: rest.spared for place, (_, rest) in ready.items()}
     show_applied(desk.console, done, spared, json=desk.places.json)
     return 0
 
@@ -198,7 +199,7 @@ def _plan_file(arguments: argparse.Namespace) -> PlanFile | None:
     if arguments.apply is None:
         return None
     given = ("repositories", "older_than", "keep", "branch", "unknown_commits", "out")
-    if any(vars(arguments)[name] for name in given):
+    if any(vars(arguments)[name] not in (None, [], False) for name in given):
         raise InvalidInput(
             "--apply takes its repositories and rules from the plan",
             "only --keep-ref may add to what is kept",
@@ -207,11 +208,15 @@ def _plan_file(arguments: argparse.Namespace) -> PlanFile | None:
 
 
 def _rules(arguments: argparse.Namespace) -> Rules:
-    age = re.fullmatch(r"([0-9]{1,5})([hdw])", arguments.older_than or _DEFAULT)
+    age = re.fullmatch(
+        r"([0-9]{1,5})([hdw])", _DEFAULT if arguments.older_than is None else arguments.older_than
+    )
     if age is None:
         raise InvalidInput(f"no age: {arguments.older_than!r}", "write it like 12h, 30d or 8w")
-    count = arguments.keep or "0"
+    count = "0" if arguments.keep is None else arguments.keep
     if not re.fullmatch(r"[0-9]{1,6}", count):
         raise InvalidInput(f"no number of images: {count!r}", "write it like --keep 20")
     branches = tuple(dict.fromkeys(arguments.branch or ()))
+    if unfit := [pattern for pattern in branches if not can_match(pattern)]:
+        raise InvalidInput(f"no tag is like {unfit[0]!r}", "write it like --branch 'feature-*'")
     return Rules(int(age[1]) * _UNITS[age[2]], int(count), branches, arguments.unknown_commits)

@@ -14,6 +14,7 @@ from buildkit.retention.shelf import Done
 from buildkit.terminal import Console
 
 _EVERY_SECONDS = 0.1
+_MOST_HELD = 20
 
 
 class Counter:
@@ -75,12 +76,7 @@ def show_plans(console: Console, file: PlanFile, plans: Mapping[str, Plan], out:
     if rows:
         console.table([("repository", "goes", "created", "why"), *rows])
     for place, plan in plans.items():
-        tags = sum(len(one.tags) for one in plan.removals)
-        console.print(
-            f"{place}: {len(plan.removals)} manifests with {tags} tags may go, {len(plan.kept)} tags stay"
-        )
-        for why, count in counts(plan.kept).items():
-            console.print(f"  {count} since {why}")
+        _show_counts(console, place, plan)
     if rows:
         console.note(f"nothing was removed; treeship expire --apply {out or 'FILE'} does that"
                      + ("" if out else ", with a plan that --out FILE wrote"))  # fmt: skip
@@ -109,7 +105,25 @@ def show_applied(
     for place, counted in done.items():
         before = f", {counted.gone} had gone before" if counted.gone else ""
         stay = f", {len(spared[place])} stay after all" if spared[place] else ""
-        console.print(f"{place}: {counted.removed} manifests removed{before}{stay}")
+        console.print(f"{place}: {_many(counted.removed, 'manifest')} removed{before}{stay}")
+
+
+def _show_counts(console: Console, place: str, plan: Plan) -> None:
+    """How many tags go and stay, and what holds those that something holds, as far as one wants to read that."""
+    tags, stay = _many(sum(len(one.tags) for one in plan.removals), "tag"), len(plan.kept)
+    goes = f"{_many(len(plan.removals), 'manifest')} with {tags} may go"
+    console.print(f"{place}: {goes}, {_many(stay, 'tag')} {'stays' if stay == 1 else 'stay'}")
+    for why, count in counts(plan.kept).items():
+        console.print(f"  {count} since {why}")
+        held = [one for one in plan.kept if one.why is why and one.by]
+        for one in held[:_MOST_HELD]:
+            console.print(f"    {one.tag}: {one.by}")
+        if len(held) > _MOST_HELD:
+            console.print(f"    and {len(held) - _MOST_HELD} more, all of them with --json")
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _name(removal: Removal) -> str:

@@ -32,12 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "images", metavar="IMAGE", nargs="+", help="the image; with --all-from, repositories without a tag"
     )
     parser.add_argument("--onto", metavar="BASE", required=True, help="the new base")
-    parser.add_argument("--from", dest="origin", metavar="REF", default="",
+    parser.add_argument("--from", dest="origin", metavar="REF",
                         help="the old base (default: what the image says it stands on)")  # fmt: skip
-    parser.add_argument("--all-from", dest="all_from", metavar="BASE", default="",
+    parser.add_argument("--all-from", dest="all_from", metavar="BASE",
                         help="rebase all images of these repositories that stand on this base: by digest, or by name "
                              "whatever digest it had")  # fmt: skip
-    parser.add_argument("--to", dest="destination", metavar="DEST", default="",
+    parser.add_argument("--to", dest="destination", metavar="DEST",
                         help="where to (default: the image's own place and tag)")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
                         help="show what would be done; exit code 10 where there is something to do")  # fmt: skip
@@ -46,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """One image, or a fleet of them; nothing is written before all that can be refused has been looked at."""
+    _refuse_empty(arguments)
     places = places_of(arguments, console)
     images = [parse_reference(text) for text in arguments.images]
     traffic = Traffic()
@@ -62,6 +63,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         for line in report.lines(result):
             console.print(line)
     return code
+
+
+def _refuse_empty(arguments: argparse.Namespace) -> None:
+    """A script's variable that is not set must not mean the default."""
+    flags = {"--from": arguments.origin, "--all-from": arguments.all_from, "--to": arguments.destination}
+    if empty := [flag for flag, value in flags.items() if value == ""]:
+        raise InvalidInput(f"{empty[0]} is empty", "give it a value, or leave it out")
 
 
 def _one(

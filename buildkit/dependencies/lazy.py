@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from io import BytesIO
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader, RawIOBase
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from buildkit.cache import Cache
 from buildkit.config.values import Places
 from buildkit.endpoints import Traffic
 from buildkit.errors import NotFound
+from buildkit.files import CHUNK
 from buildkit.git import tree
 from buildkit.git.commit import Commit
 from buildkit.git.repository import Repository
@@ -115,12 +116,19 @@ class CommitFiles:
         self._paths: list[str] | None = None
 
     def open(self, path: str) -> BinaryIO:
-        """The content of a file. Raises NotFound."""
-        with self._lock:
-            content = self._repository().small_file(self._tree, path, _COMMITTED_LIMIT)
-        if content is None:
-            raise NotFound(f"the commit has no {path[:200]!r}", "commit the wheel, or lock again")
-        return BytesIO(content)
+        """The content of a file, as git sends it. Until it is closed all others wait, so a thread opens one at a time.
+
+        Raises NotFound, InvalidInput for a link and for what is too large.
+        """
+        self._lock.acquire()
+        try:
+            parts = self._repository().large_file(self._tree, path, _COMMITTED_LIMIT)
+            if parts is None:
+                raise NotFound(f"the commit has no {path[:200]!r}", "commit the wheel, or lock again")
+            return BufferedReader(_Parts(parts, self._lock.release), CHUNK)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def names(self, folder: str) -> list[str]:
         """The names of the wheels in a folder; none where there is no such folder."""
@@ -142,3 +150,31 @@ class CommitFiles:
         if self._opened is None:
             self._opened = Repository(self._directory)
         return self._opened
+
+
+class _Parts(RawIOBase):
+    """Parts of a file as the file, of which no more than one is in memory; `done` is called when it is closed."""
+
+    def __init__(self, parts: Iterator[bytes], done: Callable[[], None]) -> None:
+        self._parts = parts
+        self._part = memoryview(b"")
+        self._done = done
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As much of the current part as there is room for."""
+        while not self._part and (part := next(self._parts, None)) is not None:
+            self._part = memoryview(part)
+        count = min(len(buffer), len(self._part))
+        buffer[:count] = self._part[:count]
+        self._part = self._part[count:]
+        return count
+
+    def close(self) -> None:
+        """The next one may be opened."""
+        if not self.closed:
+            super().close()
+            self._done()

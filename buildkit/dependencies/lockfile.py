@@ -9,12 +9,15 @@ from typing import NamedTuple
 from buildkit.config.toml import PYPROJECT
 from buildkit.config.values import Holds
 from buildkit.errors import InvalidInput, NotFound
-from buildkit.wheels.locks.model import PYLOCK, REQUIREMENTS, UV_LOCK, Lock, NotALock, kind_of
-
-# Locks of hundreds of packages for many platforms have a few MB.
-LOCK_LIMIT = 64 << 20
-# Fewer than the parser opens (lines.FILES_LIMIT), which would say of the next one that it is not there.
-_MOST_FILES = 60
+from buildkit.wheels.locks.model import (
+    LOCK_LIMIT,
+    PYLOCK,
+    REQUIREMENTS,
+    UV_LOCK,
+    Lock,
+    NotALock,
+    kind_of,
+)
 
 ReadFile = Callable[[str, int], bytes | None]
 """A file of the commit by its path, None where there is none; refuses more bytes than the limit."""
@@ -88,11 +91,11 @@ def _included(read: ReadFile, path: str, data: bytes) -> dict[str, bytes]:
     others: dict[str, bytes] = {}
 
     def remember(name: str) -> bytes | None:
-        if len(others) >= _MOST_FILES:
-            raise InvalidInput(f"{path} includes more than {_MOST_FILES} files", "put them into fewer")
         content = read(name, LOCK_LIMIT)
         if content is not None:
             others[name] = content
+        if sum(map(len, others.values())) > LOCK_LIMIT:
+            raise InvalidInput(f"{path} includes more than {LOCK_LIMIT} bytes", "are these the right files?")
         return content
 
     if b"-r" in data or b"-c" in data or b"--" in data:

@@ -122,10 +122,10 @@ def lay_out(
 def layer_key(wheels: Sequence[LockedWheel], scheme: schemes.Scheme, manner: Manner = PLAIN) -> Digest:
     """Of everything that decides the bytes of a layer: the wheels' own bytes, where they go, and how it is written.
 
-    Also of what the lock calls them, since the layer's annotation repeats it: the wheels are held against that when
-    the layer is made, and a lock that calls them otherwise must not find it.
+    Also of what the lock says of them, their names and sizes: the layer's annotation repeats the names. The wheels are
+    held against that when the layer is made, and a lock that says otherwise must not find it.
     """
-    named = sorted(f"{wheel.name}=={wheel.version} {sha256_of(wheel)}" for wheel in wheels)
+    named = sorted(f"{wheel.name}=={wheel.version} {wheel.size} {sha256_of(wheel)}" for wheel in wheels)
     parts = [manner.recipe(), *scheme, *named]
     return Digest.of("".join(f"{part}\0" for part in parts).encode())
 

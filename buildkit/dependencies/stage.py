@@ -88,7 +88,7 @@ class Dependencies:
         facts = cached_facts(base, self._cache)
         if facts is not None:
             return facts
-        facts = read_shared(base, self._trusted())
+        facts = read_shared(base, self._trusted(), self._say)
         if facts is not None:
             keep_facts(base, self._cache, facts)
             return facts

@@ -77,21 +77,36 @@ class Repository:
     def small_file(self, tree: str, path: str, limit: int) -> bytes | None:
         """A file of a tree, None where there is none; InvalidInput above `limit` bytes, before it is read, and for a
         symbolic link. No link is followed on the way to it."""
-        header = self._reader.header(f"{tree}:{path}")
+        if self._file_header(tree, path, limit) is None:
+            return None
+        content = b"".join(self._reader.chunks())
+        self._refuse_link(tree, path)
+        return content
+
+    def large_file(self, tree: str, path: str, limit: int) -> Iterator[bytes] | None:
+        """The same in parts, which are to be read before anything else is asked for."""
+        header = self._file_header(tree, path, limit)
         if header is None:
             return None
-        if header.kind != "blob" or header.size > limit:
+        self._refuse_link(tree, path)
+        self._reader.header(header.oid)  # again: its content made way for the folder's
+        return self._reader.chunks()
+
+    def _file_header(self, tree: str, path: str, limit: int) -> Header | None:
+        header = self._reader.header(f"{tree}:{path}")
+        if header is not None and (header.kind != "blob" or header.size > limit):
             self.close()
             raise InvalidInput(
                 f"{path} in the commit is a {header.kind} of {header.size} bytes",
                 f"it must be a file of at most {limit} bytes",
             )
-        content = b"".join(self._reader.chunks())
-        # git hands out a link's target as if it were the content of a file.
+        return header
+
+    def _refuse_link(self, tree: str, path: str) -> None:
+        """git hands out a link's target as if it were the content of a file."""
         folder, _, name = path.rpartition("/")
         if b"%s %s\0" % (SYMLINK, name.encode()) in self._tree(f"{tree}:{folder}" if folder else tree):
             raise InvalidInput(f"{path} in the commit is a symbolic link", "put the file itself there")
-        return content
 
     def blobs(self, oids: Sequence[str]) -> Iterator[tuple[Header, Iterator[bytes]]]:
         """Blobs in this order, each to be read to its end before the next."""

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from buildkit.errors import CorruptContent
 from buildkit.image import canonical, media
-from buildkit.image.annotations import CREATED
+from buildkit.image.annotations import CREATED, REVISION, VARIANT
 from buildkit.image.descriptor import Descriptor
 from buildkit.image.digest import Digest
+from buildkit.retention.names import is_commit, is_variant
 from buildkit.retention.stock import Node
 
 BROKEN = "nothing is removed from a repository with such a manifest; repair it, or delete it by hand"
@@ -43,10 +44,9 @@ def read(raw: bytes, digest: Digest) -> Read:
         top = Descriptor.from_json(config, what) if config is not None else None
     except CorruptContent as error:
         raise CorruptContent(error.what, BROKEN) from None
-    annotations = fields.get("annotations")
-    created = annotations.get(CREATED, "") if isinstance(annotations, dict) else ""
-    node = Node(digest, tuple(dict.fromkeys(child.digest for child in children)), belongs,
-                created if isinstance(created, str) else "")  # fmt: skip
+    created, revision, variant = _said(fields.get("annotations"), (CREATED, REVISION, VARIANT))
+    node = Node(digest, tuple(dict.fromkeys(child.digest for child in children)), belongs, created,
+                revision if is_commit(revision) else "", variant if is_variant(variant) else "")  # fmt: skip
     below = tuple(child.digest for child in children if child.media_type not in media.MANIFESTS)
     images = tuple(child.digest for child in children if child.media_type in media.MANIFESTS and _runs(child))
     return Read(node, below, images, top, (*((top,) if top else ()), *layers))
@@ -68,6 +68,12 @@ def made(found: Read, fetch: Callable[[Digest], Read | None], config: Callable[[
         return ""
     created = canonical.load_object(config(top), "image config").get("created")
     return created if isinstance(created, str) else ""
+
+
+def _said(annotations: object, names: tuple[str, ...]) -> list[str]:
+    """Anybody may have written these: what is no text says nothing."""
+    known = annotations if isinstance(annotations, dict) else {}
+    return [value if isinstance(value := known.get(name), str) else "" for name in names]
 
 
 def _descriptors(value: object, what: str) -> list[Descriptor]:

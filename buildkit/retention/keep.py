@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -12,6 +13,10 @@ from buildkit.image import canonical
 from buildkit.image.digest import Digest, is_digest
 from buildkit.image.reference import LayoutReference, Reference, RegistryReference, parse_reference
 from buildkit.retention.names import Kind, Name, as_tag
+from buildkit.retention.stock import Node
+
+# What a pattern for tags can be made of; others are slips, like an `@` whose variables were empty.
+_TAGS = re.compile(r"[A-Za-z0-9_.*?\[\]!-]+")
 
 
 class Refs(NamedTuple):
@@ -52,14 +57,24 @@ class Keep(NamedTuple):
     refs: Refs
     entries: tuple[Entry, ...] = ()
 
-    def holder(self, place: str, tag: str, name: Name) -> str:
-        """What holds this tag, in words; "" where nothing does."""
+    def holder(self, place: str, tag: str, name: Name, node: Node | None = None) -> str:
+        """What holds this tag, in words; "" where nothing does.
+
+        What the image behind it (`node`) says of itself can hold the tag, and never let it go.
+        """
         for entry in self.entries:
             if entry.names(place, tag):
                 return f"{entry.text} is to be kept"
-        if name.kind is Kind.COMMIT:
-            return self.refs.tips.get(name.commit, "")
-        return self.refs.names.get(as_tag(tag), "") if name.kind is Kind.NAMED else ""
+        if name.kind is Kind.ATTACHED:
+            return ""
+        held = self.refs.tips.get(name.commit, "") or (self.refs.tips.get(node.revision, "") if node else "")
+        return held if held or name.kind is Kind.COMMIT else self._branch(tag, node.variant if node else "")
+
+    def _branch(self, tag: str, variant: str) -> str:
+        """The branch or git tag that this tag is called after; where all variants are built, each has its own tag."""
+        whole = self.refs.names.get(as_tag(tag), "")
+        suffix = f"-{variant}" if variant else ""
+        return whole or self.refs.names.get(as_tag(tag.removesuffix(suffix)), "")
 
     def digests(self, place: str) -> dict[Digest, str]:
         """The manifests that entries name by digest in this place, with these entries."""
@@ -79,6 +94,11 @@ class Keep(NamedTuple):
             "shallow": self.refs.shallow,
         }
         return Digest.of(canonical.dump(held))
+
+
+def can_match(pattern: str) -> bool:
+    """Whether a pattern may match any tag at all."""
+    return bool(_TAGS.fullmatch(pattern))
 
 
 def parse_entries(texts: Iterable[str]) -> tuple[Entry, ...]:
@@ -121,7 +141,7 @@ def _entry(text: str) -> Entry:
     if is_digest(text):
         return Entry(text, digest=Digest(text))
     if "/" not in text and ":" not in text:
-        if not text or text != text.strip():
+        if not can_match(text):
             raise InvalidInput(
                 f"nothing can be kept by {text!r}", "write a tag, a pattern like v*, or an image"
             )

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from buildkit.image.digest import Digest
 
 # As `destinations.py` makes them: the commit, and the variant behind it.
-_COMMIT = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(?:-([a-z0-9][a-z0-9._-]{0,47}))?")
+_OID, _VARIANT = r"[0-9a-f]{40}|[0-9a-f]{64}", r"[a-z0-9][a-z0-9._-]{0,47}"
+_COMMIT = re.compile(f"({_OID})(?:-({_VARIANT}))?")
 # The referrers tag schema (distribution-spec), and cosign's `.sig`, `.att`, `.sbom` behind the same digest.
 _ATTACHED = re.compile(r"sha256-([0-9a-f]{64})(?:\..+)?")
 _UNFIT = re.compile(r"[^a-z0-9._-]")
@@ -39,6 +40,16 @@ def name_of(tag: str) -> Name:
     if match := _ATTACHED.fullmatch(tag):
         return Name(Kind.ATTACHED, subject=Digest(f"sha256:{match[1]}"))
     return Name(Kind.NAMED)
+
+
+def is_commit(text: str) -> bool:
+    """Whether this is a commit's whole id."""
+    return bool(re.fullmatch(_OID, text))
+
+
+def is_variant(text: str) -> bool:
+    """Whether a variant may be called so."""
+    return bool(re.fullmatch(_VARIANT, text))
 
 
 def as_tag(name: str) -> str:

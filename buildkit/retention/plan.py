@@ -121,7 +121,7 @@ def is_dated(tag: str, rules: Rules) -> bool:
 def _judge(place: str, tag: str, stock: Stock, keep: Keep, rules: Rules, now: int) -> Kept | None:
     """Why this tag stays whatever others do; None where it may go."""
     name = name_of(tag)
-    if holder := keep.holder(place, tag, name):
+    if holder := keep.holder(place, tag, name, stock.nodes.get(stock.tags[tag])):
         return Kept(tag, Why.NAMED, holder)
     if name.kind is Kind.ATTACHED:
         return Kept(tag, Why.ATTACHED)

@@ -15,12 +15,17 @@ from buildkit.retention.names import name_of
 
 
 class Node(NamedTuple):
-    """One manifest or index. `created` is RFC 3339, "" where nothing says it or nobody asked."""
+    """One manifest or index. `created` is RFC 3339, "" where nothing says it or nobody asked.
+
+    `revision` (a commit's id) and `variant` are what it says of itself; "" where it says nothing, or nonsense.
+    """
 
     digest: Digest
     children: tuple[Digest, ...] = ()
     subject: Digest | None = None
     created: str = ""
+    revision: str = ""
+    variant: str = ""
 
 
 class Stock(NamedTuple):

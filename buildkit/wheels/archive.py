@@ -18,8 +18,8 @@ from buildkit.errors import CorruptContent, InvalidInput, NotFound
 
 STORED, DEFLATED = 0, 8
 BLOCK = 1 << 20
-# A bound on memory, far above what wheels have.
-MOST_MEMBERS = 500_000
+# A bound on memory and time, far above what wheels have: to plan and write that many takes 7 s and 220 MB.
+MOST_MEMBERS = 100_000
 _LARGEST_DIRECTORY = 128 << 20
 # Deflate gives at most 258 bytes for two bits.
 _MOST_RATIO = 1032

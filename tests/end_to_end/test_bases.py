@@ -238,6 +238,35 @@ def test_wrong_usage_is_explained(yard: Yard, words: tuple[str, ...], says: str)
     assert "hidden" not in ran.err
 
 
+CIRCLE = "[a]\non = 'b'\nplatforms = ['linux/amd64']\n[b]\non = 'a'\nplatforms = ['linux/amd64']\n"
+ALONE = f"[a]\nparent = 'registry.example/x:1'\nplatforms = ['linux/{NATIVE}']\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "toml", "lock", "says"),
+    [
+        (("build", "a"), CIRCLE, "", "stand on each other"),
+        (("list",), CIRCLE, "", "stand on each other"),
+        (("pin",), CIRCLE, "", "stand on each other"),
+        (("pin", "a"), ALONE + CIRCLE.replace("[a]", "[c]").replace("'a'", "'c'"), "", "stand on each other"),
+        (("build", "a"), ALONE, "[a]\n", "bases.lock"),
+        (("build", "a", "--build-arg", "X=1"), ALONE, "", "none of these bases takes"),
+    ],
+)
+def test_what_is_wrong_with_the_files_is_said_without_engine_and_registry(
+    treeship: Treeship, tmp_path: Path, words: tuple[str, ...], toml: str, lock: str, says: str
+) -> None:
+    folder = tmp_path / "work" / "dockerfiles"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "Dockerfile").write_text(LOWER)
+    (folder / "bases.toml").write_text(toml)
+    if lock:
+        (folder / "bases.lock").write_text(lock)
+    run(["git", "init", "--quiet", folder.parent])
+    treeship.env["DOCKER_HOST"] = f"unix://{tmp_path}/absent.sock"
+    complains(treeship("base", *words, "--repo", folder.parent, code=2), 2, says)
+
+
 def test_a_folder_is_needed_and_an_engine_only_to_build(yard: Yard, tmp_path: Path) -> None:
     no_engine = {"DOCKER_HOST": f"unix://{tmp_path}/absent.sock"}
     repository = ("--repo", str(yard.folder.parent))

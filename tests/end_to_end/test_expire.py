@@ -64,8 +64,9 @@ def test_a_plan_writes_nothing_and_says_by_its_exit_code_whether_there_is_someth
     assert team.removals("--older-than", "90000d", code=0) == set()
     ran = team.treeship("expire", "--repo", team.made.directory, team.to, code=10)
     assert team.commits[0] in ran.out
-    assert "3 manifests with 3 tags may go, 1 tags stay" in ran.out
+    assert "3 manifests with 3 tags may go, 1 tag stays" in ran.out
     assert "1 since a git ref or the settings name it" in ran.out
+    assert f"{team.commits[3]}: refs/heads/main" in ran.out
     assert tags(registry) == before
     assert {entry.method for entry in registry.log[-8:]} == {"GET"}
 
@@ -126,6 +127,50 @@ def test_commits_of_branches_that_are_gone_stay_until_they_are_asked_for(team: T
     assert {gone, "feature-x"} <= team.removals("--unknown-commits", "--branch", "feature-*")
 
 
+@pytest.mark.parametrize("place", ["docker://{host}/team/variants", "oci:{folder}/variants"])
+def test_a_branch_holds_the_images_of_all_variants_of_its_tip(
+    treeship: Treeship,
+    repository: ThrowAwayRepository,
+    registry: InProcessRegistry,
+    tmp_path: Path,
+    place: str,
+) -> None:
+    """Without a commit's tag, only the image says whose it is; when the branch moves on, its name still does."""
+    to = place.format(host=registry.host, folder=tmp_path)
+    settings = b'exclude = ["*"]\n[variants.devbox]\n[variants.ci]\nuser = "x"\n'
+    repository.commit({"treeship.toml": settings}, branch="feature/x")
+    treeship.build(repository.directory, "feature/x", "--variant", "all", "--no-commit-tag", "--base", "scratch",
+                   "--to", f"{to}:feature-x")  # fmt: skip
+    words = ("expire", "--repo", repository.directory, to, "--branch", "*", "--older-than", "1d", "--json")
+
+    assert treeship(*words).json["removals"] == []
+    repository.git("branch", "-m", "feature/x", "renamed")
+    kept = treeship(*words).json["kept"]
+    assert {one["tag"]: one["by"] for one in kept} == dict.fromkeys(
+        ("feature-x-ci", "feature-x-devbox"), "refs/heads/renamed"
+    )
+    repository.commit({"treeship.toml": settings, "new": b""}, branch="feature/x")
+    repository.git("branch", "-D", "renamed")
+    assert treeship(*words).json["removals"] == []
+    repository.git("branch", "-D", "feature/x")
+    gone = treeship(*words, code=10).json["removals"]
+    assert {tag for one in gone for tag in one["tags"]} == {"feature-x-ci", "feature-x-devbox"}
+
+
+def test_a_place_that_cannot_be_read_keeps_the_others_as_they_are(
+    team: Team, registry: InProcessRegistry, tmp_path: Path
+) -> None:
+    other = Team(team.treeship, team.made, f"docker://{registry.host}/team/other")
+    plan, before = tmp_path / "plan.jsonl", tags(registry)
+    team.expire(team.to, other.to, "--out", plan)
+    registry.store.repository("team/other").tags["broken"] = f"sha256:{'9' * 64}"
+
+    ran = team.treeship("expire", "--repo", team.made.directory, "--apply", plan, code=4)
+
+    assert "broken" in ran.err
+    assert tags(registry) == before
+
+
 def test_a_shallow_clone_keeps_what_it_cannot_place(team: Team, tmp_path: Path) -> None:
     team.made.git("clone", "-q", "--depth=2", team.made.url, str(tmp_path / "clone"))
 
@@ -175,6 +220,13 @@ def test_a_registry_that_deletes_nothing(team: Team, registry: InProcessRegistry
         (("oci:x", "--older-than", "30"), "write it like 12h"),
         (("oci:x", "--older-than", "-1d"), ""),
         (("oci:x", "--keep", "many"), "--keep 20"),
+        (("oci:x", "--older-than", ""), "write it like 12h"),
+        (("oci:x", "--keep", ""), "--keep 20"),
+        (("oci:x", "--branch", ""), "--branch 'feature-*'"),
+        (("oci:x", "--branch", "feature/x"), "--branch 'feature-*'"),
+        (("oci:x", "--keep-ref", "@"), "nothing can be kept by '@'"),
+        (("oci:x", "--keep-ref", ""), "nothing can be kept by ''"),
+        (("--apply", "plan.jsonl", "--branch", ""), "from the plan"),
         (("oci:x", "--keep-ref", "registry.example/app"), "names no image"),
         (("oci:x", "--repo", "https://git.example/x"), "not a URL"),
         (("oci:x", "--apply", "plan.jsonl"), "from the plan"),

@@ -522,6 +522,9 @@ def test_an_outdated_base_by_digest_and_what_cannot_be_rebased_is_listed(yard: Y
         ["{app}", "--all-from", "oci:there:it"],
         ["oci:there", "--all-from", "{a}"],
         ["{app}:main", "{app}:other"],
+        ["{app}:main", "--from", ""],
+        ["{app}:main", "--to", ""],
+        ["{app}:main", "--all-from", ""],
     ],
 )
 def test_words_that_do_not_go_together_are_wrong_usage(yard: Yard, words: list[str]) -> None:

@@ -14,18 +14,20 @@ from typing import NamedTuple, Protocol
 from buildkit.bases.base import Base
 from buildkit.bases.dockerfiles import deliver
 from buildkit.bases.dockerfiles.arguments import PARENT
+from buildkit.bases.dockerfiles.context import DOCKERFILE
 from buildkit.bases.dockerfiles.definitions import Definition
 from buildkit.bases.dockerfiles.engine import Image, Recipe
-from buildkit.bases.dockerfiles.folder import Dockerfiles
+from buildkit.bases.dockerfiles.folder import FOLDER, Dockerfiles
 from buildkit.bases.dockerfiles.key import labels
 from buildkit.bases.dockerfiles.lock import pin_of
 from buildkit.bases.dockerfiles.order import Node, below
 from buildkit.bases.dockerfiles.parents import Parent, Sources, find_parent, read_base
-from buildkit.bases.dockerfiles.plan import Questions, Step, Wish, is_there, make_plan
+from buildkit.bases.dockerfiles.plan import Questions, Step, Wish, check_wish, is_there, make_plan
 from buildkit.bases.dockerfiles.steps import Said, read_steps
 from buildkit.bases.dockerfiles.targets import Target
+from buildkit.bases.dockerfiles.unpinned import unpinned
 from buildkit.copy import copy
-from buildkit.errors import TreeshipError, Unavailable
+from buildkit.errors import Refused, TreeshipError, Unavailable
 from buildkit.image.digest import Digest
 from buildkit.image.platform import Platform
 from buildkit.image.reference import DaemonReference, Reference, RegistryReference, parse_reference
@@ -73,7 +75,7 @@ def plan(folder: Dockerfiles, wish: Wish, overrides: Overrides, sources: Sources
         assert definition.parent is not None
         return find_parent(definition.parent, pin_of(definition, pins), platform, sources)
 
-    return make_plan(
+    steps = make_plan(
         definitions,
         wish,
         Questions(
@@ -83,6 +85,16 @@ def plan(folder: Dockerfiles, wish: Wish, overrides: Overrides, sources: Sources
             present=lambda target, key: deliver.present(target, key, sources.connect),
         ),
     )
+    for step in steps:
+        _mind_unpinned(step, sources)
+    return steps
+
+
+def check(folder: Dockerfiles, wish: Wish) -> None:
+    """What can be wrong with bases.toml, bases.lock and the wish, so that it is said before an engine is needed."""
+    definitions = folder.definitions()
+    folder.pins()
+    check_wish(definitions, wish)
 
 
 def carry_out(steps: Sequence[Step], sources: Sources, watch: Watch, network: str = "") -> list[Outcome]:
@@ -105,6 +117,20 @@ def parse_overrides(texts: Sequence[str], names: Sequence[str]) -> Overrides:
         mine = bool(equals) and name in names
         found[name if mine else ""] = parse_reference(rest if mine else text)
     return Overrides(found)
+
+
+def _mind_unpinned(step: Step, sources: Sources) -> None:
+    """Images and URLs that a Dockerfile names besides its parent: the key knows their names, not what they hold."""
+    found = unpinned(step.context.dockerfile, step.arguments)
+    where = f"{FOLDER}/{step.definition.name}/{DOCKERFILE}"
+    if found and sources.frozen:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise Refused(
+            f"{where}, {found[0]}: not pinned{more}",
+            "name images with @sha256:…, URLs with --checksum=sha256:…, or leave --frozen out",
+        )
+    for one in found:
+        sources.note(f"{where}, {one}: not pinned, so the key does not cover what it holds")
 
 
 def _build(step: Step, images: Mapping[Node, Image], sources: Sources, watch: Watch, network: str) -> Image:

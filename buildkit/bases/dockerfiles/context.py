@@ -32,10 +32,11 @@ class Item(NamedTuple):
 
 
 class Context(NamedTuple):
-    """A context as it is sent, and the digest of these bytes."""
+    """A context as it is sent, the digest of these bytes, and the Dockerfile in it."""
 
     tar: bytes
     digest: Digest
+    dockerfile: bytes = b""
 
 
 def read_context(folder: str) -> Context:
@@ -43,10 +44,11 @@ def read_context(folder: str) -> Context:
     if os.path.islink(folder) or not os.path.isdir(folder):
         raise NotFound(f"{folder} is no folder", "a base has a folder of its name, beside bases.toml")
     items = sorted(_items(folder, b""))
-    if not any(item.path == DOCKERFILE.encode() and item.kind == tar.FILE for item in items):
+    found = next((i.data for i in items if i.path == DOCKERFILE.encode() and i.kind == tar.FILE), None)
+    if found is None:
         raise NotFound(f"{folder} has no Dockerfile", "write one, or remove the base from bases.toml")
     data = pack(items)
-    return Context(data, Digest.of(data))
+    return Context(data, Digest.of(data), found)
 
 
 def pack(items: list[Item]) -> bytes:

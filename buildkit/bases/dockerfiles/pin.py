@@ -11,7 +11,7 @@ from typing import NamedTuple
 from buildkit.bases import base as bases
 from buildkit.bases.dockerfiles.definitions import Definition
 from buildkit.bases.dockerfiles.lock import Pin, pin_of
-from buildkit.bases.dockerfiles.order import known
+from buildkit.bases.dockerfiles.order import known, ordered
 from buildkit.cache import NoCache
 from buildkit.errors import InvalidInput, TreeshipError, Unavailable
 from buildkit.image.digest import Digest
@@ -30,7 +30,11 @@ class Asked(NamedTuple):
 
 
 def with_parents(definitions: Mapping[str, Definition], names: Iterable[str]) -> list[Definition]:
-    """The named bases (default: all that have a parent). InvalidInput for one that stands on a neighbour."""
+    """The named bases (default: all that have a parent). InvalidInput for one that stands on a neighbour.
+
+    And for bases that stand on each other, whichever are named: the lock is written for the whole file.
+    """
+    ordered(definitions, definitions)
     chosen = [known(definitions, name) for name in dict.fromkeys(names)]
     for definition in chosen:
         if definition.parent is None:

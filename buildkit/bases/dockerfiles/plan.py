@@ -68,13 +68,21 @@ class Questions(NamedTuple):
 
 def make_plan(definitions: Mapping[str, Definition], wish: Wish, questions: Questions) -> list[Step]:
     """The steps, lowest first; nothing has been changed anywhere. Raises what is wrong with any of it."""
-    nodes = ordered(definitions, wish.names)
-    used = [definitions[node.name] for node in nodes]
-    refuse_unknown(wish.arguments, (each.arguments for each in used))
+    nodes = check_wish(definitions, wish)
     steps: dict[Node, Step] = {}
     for node in nodes:
         steps[node] = _step(definitions[node.name], node, steps, wish, questions)
     return _with_needs(list(steps.values()), set(wish.names))
+
+
+def check_wish(definitions: Mapping[str, Definition], wish: Wish) -> list[Node]:
+    """What has to be looked at, lowest first. Raises what is wrong before anybody is asked anything."""
+    nodes = ordered(definitions, wish.names)
+    used = [definitions[node.name] for node in nodes]
+    refuse_unknown(wish.arguments, (each.arguments for each in used))
+    for definition in used:
+        _platform(definition, wish.platform)
+    return nodes
 
 
 def engine_name(node: Node, platform: Platform) -> str:

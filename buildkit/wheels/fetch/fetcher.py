@@ -1,8 +1,7 @@
 """Wheels become files on this machine, each with one of the hashes that its lock names.
 
-`plan` says where each would come from, and asks nobody. `fetch` brings them, by the first of: the store (what was
-fetched before), a wheelhouse (in place), the commit itself, and the network as `trust.py` allows it. `resolve` comes
-before both, where a lock names packages by their hashes alone.
+`fetch` brings them, by the first of: the store (what was fetched before), a wheelhouse (in place), the commit itself,
+and the network as `trust.py` allows it. `resolve` comes before it, where a lock names packages by their hashes alone.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from types import TracebackType
 
 from buildkit.cache import Cache
 from buildkit.endpoints import Progress, Silent, Traffic
-from buildkit.errors import CorruptContent, TreeshipError
+from buildkit.errors import CorruptContent
 from buildkit.files import CHUNK
 from buildkit.registry.options import Clock
 from buildkit.wheels.fetch.download import Source, download
@@ -26,7 +25,6 @@ from buildkit.wheels.fetch.model import (
     Network,
     NoFiles,
     Place,
-    Planned,
     checked,
     title,
 )
@@ -84,10 +82,6 @@ class Fetcher:
         chosen = in_order(selection.wanted, lambda wanted, _: resolver.choose(wanted), self._jobs)
         return tuple(sorted((*selection.wheels, *chosen), key=lambda wheel: wheel.name))
 
-    def plan(self, wheels: Sequence[LockedWheel]) -> list[Planned]:
-        """Where each would come from. Files of this machine are found by name and size, and not hashed."""
-        return [self._planned(checked(wheel)) for wheel in wheels]
-
     def fetch(self, wheels: Sequence[LockedWheel]) -> list[FetchedWheel]:
         """The files, in the same order, each hashed or known to be unchanged since it was.
 
@@ -101,23 +95,6 @@ class Fetcher:
     def close(self) -> None:
         """All connections."""
         self._web.close()
-
-    def _planned(self, wheel: LockedWheel) -> Planned:
-        if path := self._store.has(wheel):
-            return Planned(wheel, Place.STORE, path)
-        if path := self._houses.has(wheel):
-            return Planned(wheel, Place.WHEELHOUSE, path)
-        if wheel.path:
-            return Planned(wheel, Place.COMMIT, wheel.path)
-        try:
-            url = self._trust.route(wheel)
-        except TreeshipError as error:
-            return Planned(wheel, Place.URL, "", error.what)
-        return (
-            Planned(wheel, Place.URL, str(url))
-            if url
-            else Planned(wheel, Place.INDEX, str(self._trust.index_url))
-        )
 
     def _one(self, wheel: LockedWheel, proceed: Proceed) -> FetchedWheel:
         found = self._store.find(wheel) or self._houses.find(wheel, self._store.hashes, self._say)

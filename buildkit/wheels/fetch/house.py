@@ -21,10 +21,6 @@ class Wheelhouse:
     def __init__(self, folders: Sequence[str | os.PathLike[str]] = ()) -> None:
         self.folders = tuple(os.path.abspath(folder) for folder in folders)
 
-    def has(self, wheel: LockedWheel) -> str:
-        """The path of a wheel that is here by its name and size; its bytes are not read. "" where there is none."""
-        return next((path for path, size in self._named(wheel) if wheel.size in (None, size)), "")
-
     def find(self, wheel: LockedWheel, hashes: Hashes, say: Say) -> FetchedWheel | None:
         """The wheel, verified. One of its name with other bytes is left alone, and said."""
         for path, size in self._named(wheel):

@@ -18,14 +18,18 @@ from buildkit.wheels.locks.index import Candidate
 from buildkit.wheels.locks.model import LockedWheel
 
 _ATTEMPTS = 4
+# Files of pages that are kept to be asked for again, of some 600 bytes each: 300 packages with 300 files.
+_MOST_KEPT = 100_000
 
 
 class Indexes:
-    """The indexes of one run."""
+    """The indexes of one run. Of their pages those that were used last are kept, with `most` files altogether."""
 
-    def __init__(self, web: Web, say: Callable[[str], object]) -> None:
+    def __init__(self, web: Web, say: Callable[[str], object], most: int = _MOST_KEPT) -> None:
         self._web = web
         self._say = say
+        self._most = most
+        self._count = 0
         self._lock = threading.Lock()
         self._pages: dict[str, tuple[Candidate, ...]] = {}
 
@@ -69,20 +73,28 @@ class Indexes:
         key = address(url)
         with self._lock:
             if key in self._pages:
-                return self._pages[key]
+                self._pages[key] = found = self._pages.pop(key)
+                return found
         data, kind, final = self._read(url, what)
         try:
             found = index.parse_page(data, kind, address(final))
         except CorruptContent as error:
             raise CorruptContent(f"{what}: {final.host}: {error.what}", error.remedy) from None
-        with self._lock:
-            return self._pages.setdefault(key, found)
+        self._keep(key, found)
+        return found
 
     def warn(self, found: Candidate, what: str) -> None:
         """PEP 592: a yanked file is for those who have pinned it, and a lock has."""
         if found.yanked is not None:
             reason = f": {clean(found.yanked)}" if found.yanked else ""
             self._say(f"{what} was yanked from its index{reason}; it is used, since the lock names it")
+
+    def _keep(self, key: str, found: tuple[Candidate, ...]) -> None:
+        with self._lock:
+            self._count += len(found) - len(self._pages.pop(key, ()))
+            self._pages[key] = found
+            while self._count > self._most:
+                self._count -= len(self._pages.pop(next(iter(self._pages))))
 
     def _read(self, url: Url, what: str) -> tuple[bytes, str, Url]:
         for attempt in range(_ATTEMPTS):

@@ -25,15 +25,6 @@ class Place(StrEnum):
     URL = "url"
 
 
-class Planned(NamedTuple):
-    """Where a wheel would come from: a path, or an address without its query. `problem`: why it would not."""
-
-    wheel: LockedWheel
-    place: Place
-    where: str
-    problem: str = ""
-
-
 class Stamp(NamedTuple):
     """What the system says of a file and cannot say again after a change: times are in nanoseconds since 1970."""
 

@@ -84,21 +84,15 @@ class WheelStore:
         self._cache = cache
         self._incoming = f"{self.directory}/incoming"
 
-    def has(self, wheel: LockedWheel) -> str:
-        """The path of a wheel that is here by its name and size; its bytes are not read. "" where there is none."""
-        for path in self._paths(wheel):
-            try:
-                size = os.lstat(path).st_size
-            except OSError:
-                continue
-            if wheel.size in (None, size):
-                return path
-        return ""
-
     def find(self, wheel: LockedWheel) -> FetchedWheel | None:
-        """The wheel, verified. One that is damaged is removed, and reported as absent."""
+        """The wheel, verified. One that is damaged is removed, and reported as absent.
+
+        So is one of another size than the lock says: wherever it is fetched from then, that will be the error, as it
+        is for those who have no store.
+        """
         for path in self._paths(wheel):
-            if found := self._sound(path, wheel):
+            found = self._sound(path, wheel)
+            if found and wheel.size in (None, found.size):
                 try:
                     os.utime(os.path.dirname(path))
                 except OSError:
@@ -115,13 +109,18 @@ class WheelStore:
         return Landing(self._incoming, wheel)
 
     def keep(self, landing: Landing, source: str, place: Place) -> FetchedWheel:
-        """Give the wheel its name. Raises CorruptContent where it has none of the lock's hashes; `source` is whose
-        bytes these are, for the message."""
+        """Give the wheel its name. Raises CorruptContent where it has none of the lock's hashes, or another size;
+        `source` is whose bytes these are, for the message."""
         wheel, hashes = landing.wheel, landing.hashes
         if not hashes & set(wheel.hashes):
             raise CorruptContent(
                 f"{title(wheel)} from {source} has {_listed(hashes, wheel)}, and {_expected(wheel)} is locked",
                 "whoever serves it has another file than the one that was locked: find out why, or lock again",
+            )
+        if wheel.size not in (None, landing.count):
+            raise CorruptContent(
+                f"{title(wheel)} from {source} has {landing.count} bytes, and {wheel.size} are locked",
+                "lock again: the hash is right, and the size is not",
             )
         path = self._path(sha256s(hashes)[0], wheel.filename)
         with explained(f"write {path}"):
@@ -132,7 +131,8 @@ class WheelStore:
                 if kept is None:
                     landing.temporary.keep(path)
             landing.close()
-        for each in wheel.hashes:
+        # Not for all that the lock names: nothing is known of the others.
+        for each in hashes.intersection(wheel.hashes):
             self._cache.put(_ALIASES, each.partition(":")[2], sha256s(hashes)[0].encode())
         return kept or self._kept(path, wheel, hashes, place)
 
@@ -170,7 +170,7 @@ class WheelStore:
         return FetchedWheel(wheel, path, sha256s(hashes)[0], stamp.size, stamp, place)
 
     def _sound(self, path: str, wheel: LockedWheel) -> FetchedWheel | None:
-        """The file where it has one of the lock's hashes; else it goes."""
+        """The file where it has one of the lock's hashes. It goes where it is not what its own path says."""
         try:
             with files.open_plain(path) as file:
                 stamp, hashes = self.hashes.of(file.fileno(), path, algorithms(wheel))
@@ -179,10 +179,12 @@ class WheelStore:
         except CorruptContent:
             _remove(path)
             return None
-        if hashes & set(wheel.hashes) and f"/{sha256s(hashes)[0]}/" in path:
-            return FetchedWheel(wheel, path, sha256s(hashes)[0], stamp.size, stamp, Place.STORE)
-        self._discard(path, stamp)
-        return None
+        if f"/{sha256s(hashes)[0]}/" not in path:
+            self._discard(path, stamp)
+            return None
+        if not hashes & set(wheel.hashes):
+            return None
+        return FetchedWheel(wheel, path, sha256s(hashes)[0], stamp.size, stamp, Place.STORE)
 
     def _discard(self, path: str, stamp: Stamp) -> None:
         """Remove this file, but not one that another process has put in its place meanwhile."""

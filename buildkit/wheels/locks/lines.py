@@ -8,12 +8,16 @@ from typing import NamedTuple, TypeAlias
 
 from buildkit.errors import InvalidInput
 from buildkit.wheels.locks import checks
+from buildkit.wheels.locks.model import LOCK_LIMIT
 
 Reader: TypeAlias = Callable[[str], bytes | None]
 """The bytes of a file of the commit by its path, None where there is none."""
-FILE_LIMIT = 16 * 1024 * 1024
 LINE_LIMIT = 256 * 1024
+LINES_LIMIT = 100_000
+"""Lines of a file, and of all together: each becomes a few objects, and a hash of a real lock has a line."""
 FILES_LIMIT = 64
+# What `splitlines` splits at, in UTF-8; CR and LF together are one.
+_ENDS = [end.encode() for end in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"]
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 _INCLUDE = re.compile(r"(-r|-c|--requirement|--constraint)(?:=|\s+|(?<=-[rc]))(\S+)")
 
@@ -38,7 +42,7 @@ class _Include(NamedTuple):
 def read_lines(data: bytes, source: str, read: Reader | None) -> list[Line]:
     """All lines of the file at `source`, with those of included files in their places.
 
-    Raises InvalidInput for what is no text or too large.
+    Raises InvalidInput for what is no text or too large, and for too many files.
     """
     lines: list[Line] = []
     seen = {source}
@@ -50,6 +54,8 @@ def read_lines(data: bytes, source: str, read: Reader | None) -> list[Line]:
             stack.pop()
         elif not (found := _INCLUDE.fullmatch(line.text)):
             lines.append(line)
+            if len(lines) > LINES_LIMIT:
+                raise _too_many(source)
         else:
             include, opened = _open(line, found, seen, read)
             lines.extend([opened] if opened else [])
@@ -70,7 +76,9 @@ def _open(
         return None, line._replace(fault="includes a file that is not of this commit")
     if path in seen:
         return None, None
-    data = read(path) if len(seen) < FILES_LIMIT else None
+    if len(seen) >= FILES_LIMIT:
+        raise InvalidInput(f"{line.place}: more than {FILES_LIMIT} files are included", "put them into fewer")
+    data = read(path)
     if data is None:
         return None, line._replace(fault=f"includes {path}, which the commit does not have")
     seen.add(path)
@@ -78,8 +86,10 @@ def _open(
 
 
 def _lines(data: bytes, source: str, *, constraint: bool) -> Iterator[Line]:
-    if len(data) > FILE_LIMIT:
-        raise InvalidInput(f"{source} is larger than {FILE_LIMIT} bytes", "is this the right file?")
+    if len(data) > LOCK_LIMIT:
+        raise InvalidInput(f"{source} is larger than {LOCK_LIMIT} bytes", "is this the right file?")
+    if sum(map(data.count, _ENDS)) - data.count(b"\r\n") > LINES_LIMIT:
+        raise _too_many(source)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -92,6 +102,10 @@ def _lines(data: bytes, source: str, *, constraint: bool) -> Iterator[Line]:
             )
         if plain:
             yield Line(plain, f"{source}:{number}", constraint)
+
+
+def _too_many(source: str) -> InvalidInput:
+    return InvalidInput(f"{source} has more than {LINES_LIMIT} lines", "is this the right file?")
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from buildkit.errors import InvalidInput, NotFound
+from buildkit.errors import InvalidInput
 
+LOCK_LIMIT = 16 << 20
+"""Bytes of a lock: those of hundreds of packages for many platforms have a few MB."""
 # Longer ones help nobody, and a lock of thousands may be one chain.
 _LONGEST_CHAIN = 32
 PYLOCK, UV_LOCK, REQUIREMENTS = "pylock.toml", "uv.lock", "requirements.txt"
@@ -82,20 +84,6 @@ class NotALock(NamedTuple):
 
     source: str
     why: str
-
-
-def find_lock(names: Iterable[str], named: str = "") -> str | None:
-    """The lock's path, of `names` in the commit: `named` by the settings, else the first known name at the root.
-
-    Raises NotFound where the named one is not there, InvalidInput where its kind cannot be told (DESIGN.md, section 2).
-    """
-    there = frozenset(names)
-    if not named:
-        return next((name for name in (PYLOCK, UV_LOCK, REQUIREMENTS) if name in there), None)
-    kind_of(named)
-    if named not in there:
-        raise NotFound(f"the commit has no {named}", "name a lock of this commit, or none")
-    return named
 
 
 def kind_of(path: str) -> str:

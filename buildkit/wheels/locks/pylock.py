@@ -10,13 +10,11 @@ from urllib.parse import unquote
 from buildkit.config.toml import Place, load
 from buildkit.errors import InvalidInput
 from buildkit.wheels.locks import checks
-from buildkit.wheels.locks.model import Lock, LockedPackage, LockedWheel
+from buildkit.wheels.locks.model import LOCK_LIMIT, Lock, LockedPackage, LockedWheel
 
 if TYPE_CHECKING:
     from packaging.pylock import Package, PackageWheel, Pylock
 
-LOCK_LIMIT = 16 * 1024 * 1024
-"""Bytes of a lock: a hundred packages have about one MiB."""
 _SEPARATORS = re.compile(r"[/\\?#;]")
 _AGAIN = "write the lock again with the tool that made it"
 

@@ -1,12 +1,14 @@
 """uv.lock, by way of uv: only uv promises to understand its own format, and it exports PEP 751.
 
 uv runs offline in a temporary folder that holds the commit's uv.lock and pyproject.toml, with an environment of
-its own.
+its own. It looks for a workspace in the folders above, where others of this machine may write; the one that is found
+first is ours, and ends the search.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +20,13 @@ from buildkit.config.toml import Place, load
 from buildkit.errors import InvalidInput, Unavailable
 from buildkit.wheels.locks import checks
 from buildkit.wheels.locks.instep import check_in_step
-from buildkit.wheels.locks.model import Lock, Root
-from buildkit.wheels.locks.pylock import LOCK_LIMIT, read_pylock
+from buildkit.wheels.locks.model import LOCK_LIMIT, Lock, Root
+from buildkit.wheels.locks.pylock import read_pylock
 
 _TIMEOUT = 60.0
+_STOP = b'[project]\nname = "stop"\nversion = "0"\n'
+# A part of a pattern that leads out of the folder: uv's patterns find `..` by `.*` and `.?` too.
+_UPWARDS = re.compile(r"\.\.|\.[^/]*[*?\[]")
 # No default groups: uv's is `dev`, which no image is meant to have unless it is asked for.
 _EXPORT = """export --format pylock.toml --frozen --offline --no-config --no-default-groups --no-emit-project
     --no-header --quiet --no-progress --color never --no-python-downloads --cache-dir cache""".split()  # noqa: SIM905
@@ -47,6 +52,7 @@ def read_uv_lock(
     _check_urls(table, source)
     project = load(pyproject, Place(f"the pyproject.toml beside {source}"), LOCK_LIMIT)
     _check_project(project, table, kinds, source)
+    _check_workspace(project, source)
     check_in_step(project, table, source)
     exported = _export(
         lock, pyproject, [*_flags("--extra", chosen), *_flags("--group", kinds)], source, timeout
@@ -95,11 +101,29 @@ def _check_project(
         )
 
 
+def _check_workspace(pyproject: Mapping[str, Any], source: str) -> None:
+    """uv lists the folders that the members of a workspace may be in: those of this machine are none of them."""
+    found: Any = pyproject
+    for key in ("tool", "uv", "workspace"):
+        found = found.get(key) if isinstance(found, dict) else None
+    for key in ("members", "exclude"):
+        listed = found.get(key) if isinstance(found, dict) else None
+        for each in listed if isinstance(listed, list) else ():
+            if isinstance(each, str) and (each.startswith("/") or any(map(_UPWARDS.match, each.split("/")))):
+                raise InvalidInput(
+                    f"the pyproject.toml beside {source}: {each[:80]!r} in the {key} of its workspace is outside of it",
+                    "name folders below the project",
+                )
+
+
 def _export(lock: bytes, pyproject: bytes, flags: Sequence[str], source: str, timeout: float) -> bytes:
     uv = find_uv()
-    with tempfile.TemporaryDirectory(prefix="treeship-uv-") as folder:
-        for name, data in (("uv.lock", lock), ("pyproject.toml", pyproject)):
-            with open(os.path.join(folder, name), "wb") as file:
+    with tempfile.TemporaryDirectory(prefix="treeship-uv-") as own:
+        folder = os.path.join(own, "project")
+        os.mkdir(folder)
+        files = (("pyproject.toml", _STOP), ("project/uv.lock", lock), ("project/pyproject.toml", pyproject))
+        for name, data in files:
+            with open(os.path.join(own, name), "wb") as file:
                 file.write(data)
         return _run([uv, *_EXPORT, *flags], folder, source, timeout)
 

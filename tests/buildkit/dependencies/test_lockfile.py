@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildkit.config.values import Holds
-from buildkit.dependencies.lockfile import LOCK_LIMIT, LockFiles, find, parse
+from buildkit.dependencies.lockfile import LockFiles, find, parse
 from buildkit.errors import InvalidInput, NotFound
 from buildkit.git.repository import Repository
 from buildkit.testing.repositories import File, ThrowAwayRepository, link
-from buildkit.wheels.locks.model import Lock, NotALock
+from buildkit.wheels.locks.model import LOCK_LIMIT, Lock, NotALock
 from tests.buildkit.dependencies.support import locked, pylock
 from tests.buildkit.wheels_locks.support import PYPROJECT, UV_LOCK
 
@@ -154,9 +154,17 @@ def test_a_chain_of_many_files_is_refused_as_such() -> None:
     files = {f"r{number}.txt": b"-r r%d.txt\n" % (number + 1) for number in range(1000)}
     files["requirements.txt"] = REQUIREMENTS + b"-r r0.txt\n"
     read = Files(files)
-    with pytest.raises(InvalidInput, match=r"requirements\.txt includes more than \d+ files"):
+    with pytest.raises(InvalidInput, match=r"r\d+\.txt:1: more than \d+ files are included"):
         find(read, Holds())
     assert len(read.asked) < 70
+
+
+def test_files_that_are_too_large_together_are_refused() -> None:
+    part = b"#" * (LOCK_LIMIT // 3)
+    files = {f"r{number}.txt": part for number in range(4)}
+    files["requirements.txt"] = b"".join(b"-r %s\n" % name.encode() for name in files)
+    with pytest.raises(InvalidInput, match=f"includes more than {LOCK_LIMIT} bytes"):
+        find(Files(files), Holds())
 
 
 def test_as_many_files_as_anybody_has_are_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,30 @@ def test_a_small_file_is_read_whole_and_a_large_one_not_at_all(
     with pytest.raises(InvalidInput, match="is a tree"):
         repository.small_file(tree, "d", 1000)
     assert repository.small_file(tree, "treeship.toml", 1000) == b"prefix = '/x'\n"
+
+
+def test_a_large_file_is_read_in_parts_and_a_larger_one_not_at_all(
+    origin: ThrowAwayRepository, repository: Repository
+) -> None:
+    content = random.Random(1).randbytes(5 << 20)
+    files: dict[str, bytes | File] = {"d/large": content, "small": b"1"}
+    origin.commit({**files, "d/link": link(b"large")})
+    tree = repository.commit("HEAD").tree
+    for _ in range(2):
+        parts = repository.large_file(tree, "d/large", len(content))
+        assert parts is not None
+        read = list(parts)
+        assert b"".join(read) == content
+        assert max(map(len, read)) <= 1 << 20
+        assert repository.large_file(tree, "d/none", 1000) is None
+        assert repository.large_file(tree, "none/large", 1000) is None
+        assert repository.large_file(tree, "small/large", 1000) is None
+        assert next(repository.large_file(tree, "d/large", len(content)) or iter(())), "and left there"
+        assert repository.small_file(tree, "small", 1) == b"1"
+    with pytest.raises(InvalidInput, match="is a symbolic link"):
+        repository.large_file(tree, "d/link", 1000)
+    with pytest.raises(InvalidInput, match=f"blob of {len(content)} bytes"):
+        repository.large_file(tree, "d/large", len(content) - 1)
 
 
 @pytest.mark.parametrize("path", ["treeship.toml", "env/pylock.toml", "a/b/c", "a b/-x", "120000 x/ä"])

@@ -6,7 +6,7 @@ import pytest
 
 from buildkit.errors import InvalidInput
 from buildkit.image.digest import Digest
-from buildkit.retention.keep import parse_entries, parse_places
+from buildkit.retention.keep import Keep, parse_entries, parse_places
 from buildkit.retention.names import Kind, as_tag, name_of
 from buildkit.retention.plan import Plan, Rules, Why, counts, seconds_of
 from buildkit.retention.stock import Node
@@ -179,6 +179,35 @@ def test_a_branch_that_git_still_has_keeps_its_tag() -> None:
     assert why(plan, "feature-x") is Why.NAMED
 
 
+VARIANTS = MONTH._replace(branches=("feature-*",))
+
+
+@pytest.mark.parametrize(
+    ("of", "keep"),
+    [
+        (("", "ci"), keeping(names=["feature-x"])),  # the branch has moved on, and its tags have not
+        ((ONE, "ci"), keeping(tips=[ONE])),  # the tip itself, whatever the tag is called
+        ((ONE, ""), keeping(tips=[ONE])),
+    ],
+)
+def test_a_branch_holds_the_tags_of_all_its_variants(of: tuple[str, str], keep: Keep) -> None:
+    made = image(1)._replace(revision=of[0], variant=of[1])
+
+    plan = planned(shelf(feature_x_ci=made, feature_y_ci=image(2)._replace(variant="ci")), keep, VARIANTS)
+
+    assert gone_tags(plan) == {"feature-y-ci"}
+    assert why(plan, "feature-x-ci") is Why.NAMED
+
+
+def test_what_an_image_says_of_itself_never_lets_it_go() -> None:
+    """A commit's tag is held by its commit, a branch's by its branch: other words in the image change nothing."""
+    liar = Node(digest("liar"), created=OLD, revision=TWO, variant="x")
+    store = shelf(c1=liar, feature_x=liar)
+
+    assert planned(store, keeping(tips=[ONE], known=KNOWN), VARIANTS).removals == ()
+    assert planned(store, keeping(names=["feature-x"], known=KNOWN), VARIANTS).removals == ()
+
+
 def test_a_pattern_for_all_tags_spares_what_is_attached() -> None:
     store = shelf(c1=image(1, NEW))
     store.tags[f"sha256-{digest(1).hex}.sig"] = digest("sig")
@@ -218,7 +247,7 @@ def test_what_they_list_of_other_repositories_is_no_matter_here() -> None:
     assert gone_tags(planned(shelf(c1=image(1)), keep)) == {ONE}
 
 
-@pytest.mark.parametrize("entry", ["", " v1", "registry.example/team/app", "oci:dir", "a/b:v*"])
+@pytest.mark.parametrize("entry", ["", " v1", "@", "v1 v2", "registry.example/team/app", "oci:dir", "a/b:v*"])
 def test_what_could_keep_nothing_is_refused(entry: str) -> None:
     with pytest.raises(InvalidInput):
         parse_entries([entry])

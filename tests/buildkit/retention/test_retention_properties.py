@@ -17,7 +17,18 @@ from buildkit.retention.plan import DAY, Plan, Removal, Rules
 from buildkit.retention.planfile import PlanFile, dump, load
 from buildkit.retention.shelf import plan_for, take_stock
 from buildkit.retention.stock import Node
-from tests.buildkit.retention.support import NEW, NOW, OLD, PLACE, Memory, commit, digest, keeping, planned
+from tests.buildkit.retention.support import (
+    NEW,
+    NOW,
+    OLD,
+    PLACE,
+    Memory,
+    commit,
+    digest,
+    gone_tags,
+    keeping,
+    planned,
+)
 
 Item = TypeVar("Item")
 COUNT = 9
@@ -34,6 +45,7 @@ class World(NamedTuple):
     tips: tuple[str, ...]
     entries: tuple[str, ...]
     old: bool
+    names: tuple[str, ...] = ()
 
     def shelf(self) -> Memory:
         """The repository, fresh."""
@@ -41,14 +53,14 @@ class World(NamedTuple):
 
     def keep(self, *more: str) -> Keep:
         """The keep set, and `more` tips."""
-        return keeping(*self.entries, tips=(*self.tips, *more), known=COMMITS)
+        return keeping(*self.entries, tips=(*self.tips, *more), names=self.names, known=COMMITS)
 
 
 some = st.sampled_from([digest(number) for number in range(COUNT)])
 tags = st.one_of(
     st.sampled_from(COMMITS),
     st.sampled_from([f"{one}-training" for one in COMMITS]),
-    st.sampled_from(["main", "v1", "feature-x"]),
+    st.sampled_from(["main", "v1", "feature-x", "feature-x-ci"]),
     st.builds(lambda one, end: f"sha256-{one.hex}{end}", some, st.sampled_from(["", ".sig"])),
 )
 
@@ -62,7 +74,14 @@ def nodes(draw: st.DrawFn) -> tuple[Node, ...]:
         children = draw(st.lists(below, max_size=3, unique=True)) if number and draw(st.booleans()) else []
         subject = draw(st.none() | below) if number else None
         found.append(
-            Node(digest(number), tuple(children), subject, draw(st.sampled_from([OLD, OLD, NEW, ""])))
+            Node(
+                digest(number),
+                tuple(children),
+                subject,
+                draw(st.sampled_from([OLD, OLD, NEW, ""])),
+                draw(st.sampled_from(["", *COMMITS])),
+                draw(st.sampled_from(["", "ci"])),
+            )
         )
     return tuple(found)
 
@@ -74,6 +93,7 @@ worlds = st.builds(
     st.lists(st.sampled_from(COMMITS), max_size=2).map(tuple),
     st.lists(st.sampled_from(["v1", f"{PLACE}@{digest(3)}", f"{COMMITS[0]}*"]), max_size=1).map(tuple),
     st.booleans(),
+    st.lists(st.sampled_from(["feature-x", "main"]), max_size=1).map(tuple),
 )
 
 
@@ -140,6 +160,20 @@ def test_who_keeps_more_removes_less(world: World, tip: str) -> None:
     more = planned(world.shelf(), world.keep(), RULES)
 
     assert {one.digest for one in less.removals} <= {one.digest for one in more.removals}
+
+
+@SLOW
+@given(worlds)
+def test_no_tag_of_a_tip_and_none_of_a_branch_goes(world: World) -> None:
+    gone = gone_tags(planned(world.shelf(), world.keep(), RULES))
+    nodes = {node.digest: node for node in world.nodes}
+
+    for tag, found in world.tags.items():
+        if tag in gone and not tag.startswith("sha256-"):
+            assert nodes[found].revision not in world.tips
+            assert tag[:40] not in world.tips
+            assert tag not in world.names
+            assert not ("feature-x" in world.names and tag == "feature-x-ci" and nodes[found].variant == "ci")
 
 
 @SLOW

@@ -235,6 +235,15 @@ def test_more_members_than_a_zip_without_zip64_has() -> None:
     assert len(parsed(data).members) == 70_000
 
 
+def test_more_members_than_wheels_have_are_refused_before_they_are_read() -> None:
+    for count, fault in ((archive.MOST_MEMBERS, "is damaged"), (archive.MOST_MEMBERS + 1, "is too large")):
+        end = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, 0, 0)
+        end += struct.pack("<4sIQI", b"PK\6\7", 0, 0, 1)
+        end += struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+        with pytest.raises(CorruptContent, match=fault):
+            parsed(end)
+
+
 def test_a_wheel_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="cannot be read"), archive.opened(str(tmp_path / "none.whl")):
         pass

@@ -75,34 +75,19 @@ def test_what_is_in_the_store_is_fetched_no_more(tmp_path: Path) -> None:
         with fetcher(tmp_path, hosts=[index.host]) as fetch:
             first = fetch.fetch(wheels)
             asked = len(index.log)
-            assert [plan.place for plan in fetch.plan(wheels)] == [Place.STORE] * len(wheels)
         with fetcher(tmp_path) as other:  # No host is needed, and none allowed.
             assert [each._replace(place=Place.URL) for each in other.fetch(wheels)] == first
     assert len(index.log) == asked == len(MANY)
-
-
-def test_a_plan_asks_nobody_and_says_what_fetch_would_refuse(tmp_path: Path) -> None:
-    with InProcessIndex(MANY) as index:
-        wheels = of_index(index)
-        with fetcher(tmp_path, hosts=[index.host]) as fetch:
-            assert {plan.place for plan in fetch.plan(wheels)} == {Place.URL}
-        with fetcher(tmp_path, index=index.url) as fetch:
-            assert {(plan.place, plan.where) for plan in fetch.plan(wheels)} == {(Place.INDEX, index.url)}
-        with fetcher(tmp_path) as fetch:
-            assert all(index.host in plan.problem for plan in fetch.plan(wheels))
-    assert index.log == []
-    assert not (tmp_path / "wheels").exists()
 
 
 def test_a_wheelhouse_is_used_in_place_and_before_the_network(tmp_path: Path) -> None:
     path = put(tmp_path / "house", DEMO, DATA)
     wheel = locked(DEMO, DATA, "https://files.pythonhosted.org/demo.whl")
     with fetcher(tmp_path, houses=[tmp_path / "none", path.parent], notes=(notes := Notes())) as fetch:
-        assert fetch.plan([wheel])[0].where == str(path)
         [found] = fetch.fetch([wheel])
     assert (found.path, found.place) == (str(path), Place.WHEELHOUSE)
     assert notes == [f"the wheelhouse {tmp_path / 'none'} is not there"]
-    assert not store_of(tmp_path).has(wheel)
+    assert not store_of(tmp_path).find(wheel)
 
 
 @pytest.mark.parametrize("size", [None, len(DATA)])
@@ -136,7 +121,6 @@ def test_a_link_in_a_wheelhouse_is_followed(tmp_path: Path) -> None:
 def test_a_wheel_of_the_commit_is_copied_into_the_store(tmp_path: Path) -> None:
     wheel = locked(DEMO, DATA, path=f"wheels/{DEMO}")
     with fetcher(tmp_path, local=Commit(**{DEMO.removesuffix(".whl"): DATA})) as fetch:
-        assert fetch.plan([wheel])[0].place == Place.COMMIT
         [found] = fetch.fetch([wheel])
     assert found.place == Place.COMMIT
     assert Path(found.path).read_bytes() == DATA
@@ -152,7 +136,34 @@ def test_a_wheel_of_the_commit_that_is_another_or_longer_is_refused(tmp_path: Pa
         with pytest.raises(NotFound, match="no wheels/none"):
             fetch.fetch([locked(DEMO, DATA, path="wheels/none.whl")])
     assert not leftovers(tmp_path)
-    assert not store_of(tmp_path).has(locked(DEMO, DATA))
+    assert not store_of(tmp_path).find(locked(DEMO, DATA))
+
+
+@pytest.mark.parametrize("size", [len(DATA) - 1, len(DATA) + 1])
+def test_a_wrong_size_is_the_same_error_whether_the_wheel_is_in_the_store_or_not(
+    tmp_path: Path, size: int
+) -> None:
+    """What is an error on a fresh runner is one on those that have the wheel from an earlier lock."""
+    said = []
+    with InProcessIndex({DEMO: DATA}) as index:
+        [right], [wrong] = of_index(index), of_index(index, size=size)
+        for _ in range(2):
+            with fetcher(tmp_path, hosts=[index.host]) as fetch, pytest.raises(CorruptContent) as caught:
+                fetch.fetch([wrong])
+            said.append(str(caught.value))
+            with fetcher(tmp_path, hosts=[index.host]) as fetch:
+                fetch.fetch([right])
+    assert said[0] == said[1]
+    assert f"{size} are locked" in said[0]
+    assert store_of(tmp_path).find(right), "the wheel itself stays"
+
+
+def test_a_wheel_of_the_commit_that_is_shorter_than_locked_is_refused(tmp_path: Path) -> None:
+    wheel = locked(DEMO, DATA, path=f"wheels/{DEMO}", size=len(DATA) + 1)
+    with fetcher(tmp_path, local=Commit(**{DEMO.removesuffix(".whl"): DATA})) as fetch:
+        with pytest.raises(CorruptContent, match=f"has {len(DATA)} bytes, and {len(DATA) + 1} are locked"):
+            fetch.fetch([wheel])
+    assert not leftovers(tmp_path)
 
 
 @pytest.mark.parametrize("kinds", [("sha512",), ("sha384", "sha512"), ("sha256", "sha512")])

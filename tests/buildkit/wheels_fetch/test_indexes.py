@@ -12,7 +12,10 @@ from buildkit.cache import Cache
 from buildkit.errors import CorruptContent, InvalidInput, NotFound, Refused, Unavailable
 from buildkit.testing.index import InProcessIndex, faults
 from buildkit.wheels.fetch.fetcher import Fetcher
-from buildkit.wheels.fetch.model import Place
+from buildkit.wheels.fetch.indexes import Indexes
+from buildkit.wheels.fetch.model import Network, Place
+from buildkit.wheels.fetch.trust import Trust, parse_url
+from buildkit.wheels.fetch.web import Web
 from buildkit.wheels.locks.model import Lock, LockedWheel
 from buildkit.wheels.locks.select import Selection, Wanted
 from tests.buildkit.wheels_fetch.support import DEMO, Notes, content, digest, fetcher, locked
@@ -47,6 +50,20 @@ def test_a_page_is_asked_for_once(tmp_path: Path) -> None:
     with InProcessIndex(files) as index, fetcher(tmp_path, index=index.url, jobs=1) as fetch:
         fetch.fetch([locked(name, data, ELSEWHERE) for name, data in files.items()])
     assert index.paths().count("/simple/demo/") == 1
+
+
+def test_of_many_pages_only_so_many_files_are_kept(tmp_path: Path) -> None:
+    files = {f"p{at}-{version}-py3-none-any.whl": DATA for at in range(3) for version in range(4)}
+    with InProcessIndex(files) as index:
+        trust = Trust.of((), index.url, frozenset())
+        web = Web(trust, Network(), environ={})
+        indexes = Indexes(web, str, most=8)
+        base = parse_url(index.url, "it")
+        for name in ("p0", "p1", "p0", "p2", "p0", "p1", "p1"):
+            assert len(indexes.project(base, name, "it")) == 4
+        web.close()
+    asked = [path.rpartition("/simple/")[2] for path in index.paths()]
+    assert asked == ["p0/", "p1/", "p2/", "p1/"], "what was used last stays"
 
 
 def test_the_same_bytes_under_another_name_will_do(tmp_path: Path) -> None:

@@ -134,6 +134,26 @@ def test_a_wheel_under_a_wrong_hash_is_none(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_lock_that_names_others_hashes_evicts_nothing(tmp_path: Path) -> None:
+    """A commit may name any hash beside that of its own wheel. Were it remembered that these are one file, the next
+    lock that really means the other would find this one, and take it for damaged."""
+    foreign = digest(b"another wheel", "sha512")
+    mixed = WHEEL._replace(hashes=(*WHEEL.hashes, foreign))
+    found = kept(store_of(tmp_path), wheel=mixed)
+    other = WHEEL._replace(hashes=(foreign,))
+    assert store_of(tmp_path).find(other) is None
+    assert store_of(tmp_path)._paths(other) == []
+    assert os.path.exists(found.path)
+
+
+def test_a_file_that_is_what_its_path_says_stays_whatever_a_lock_says(tmp_path: Path) -> None:
+    found = kept(store_of(tmp_path))
+    foreign = digest(b"another wheel", "sha512")
+    Cache(tmp_path).put("wheelnames", foreign.partition(":")[2], found.sha256.encode())
+    assert store_of(tmp_path).find(WHEEL._replace(hashes=(foreign,))) is None
+    assert store_of(tmp_path).find(WHEEL)
+
+
 def test_many_threads_and_stores_may_keep_the_same_wheel(tmp_path: Path) -> None:
     def work(_: int) -> FetchedWheel:
         found = kept(store_of(tmp_path))
@@ -188,7 +208,7 @@ def test_nothing_of_a_landing_that_is_left_stays(tmp_path: Path) -> None:
     with store.landing(WHEEL) as landing:
         landing.write(DATA)
     assert not leftovers(tmp_path)
-    assert not store.has(WHEEL)
+    assert not store.find(WHEEL)
 
 
 def test_what_nobody_has_used_for_long_is_swept(tmp_path: Path) -> None:
@@ -246,7 +266,7 @@ def test_a_process_killed_at_any_time_leaves_nothing_half_written(
 
     for path in (tmp_path / "wheels").rglob("*.whl"):
         assert digest(path.read_bytes()) == f"sha256:{path.parent.name}"
-    there = [each for each in wheels if store_of(tmp_path).has(each)]
+    there = [each for each in wheels if store_of(tmp_path).find(each)]
     several.log.clear()
     with fetcher(tmp_path, hosts=[several.host]) as fetch:
         assert len(fetch.fetch(wheels)) == len(wheels)

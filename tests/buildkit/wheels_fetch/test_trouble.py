@@ -141,7 +141,7 @@ def test_another_file_is_refused_with_both_hashes_and_not_kept(tmp_path: Path, s
             fetched(tmp_path, index, size=size)
         assert [locked(DEMO, each).hashes[0] in caught.value.what for each in (DATA, other)] == [True, True]
         assert DEMO in caught.value.what
-        assert not store_of(tmp_path).has(locked(DEMO, other))
+        assert not store_of(tmp_path).find(locked(DEMO, other))
         assert not leftovers(tmp_path)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from buildkit.errors import InvalidInput, TreeshipError
 from buildkit.wheels.locks import checks
-from buildkit.wheels.locks.pylock import LOCK_LIMIT, read_pylock
+from buildkit.wheels.locks.model import LOCK_LIMIT
+from buildkit.wheels.locks.pylock import read_pylock
 from buildkit.wheels.locks.select import select
 from tests.buildkit.wheels_locks.support import BASE, HASH, entry, pylock
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from buildkit.errors import InvalidInput, TreeshipError
-from buildkit.wheels.locks.lines import LINE_LIMIT
+from buildkit.wheels.locks.lines import FILES_LIMIT, LINE_LIMIT, LINES_LIMIT
 from buildkit.wheels.locks.model import Lock, NotALock
 from buildkit.wheels.locks.requirements import read_requirements
 from buildkit.wheels.locks.select import Wanted, select
@@ -39,6 +40,30 @@ gone==2 ; sys_platform == 'win32' {H}  # only there
     hashes = (f"sha256:{HASH}", f"sha256:{OTHER}")
     assert found.wanted == (Wanted("demo-x", "1.0.0", hashes, "requirements.txt:2: demo-x"),)
     assert found.why("demo-x") == "named in the lock"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x0b", "\x1e", "\x85", "\u2028"])
+def test_a_file_of_too_many_lines_is_refused_before_they_are_made(end: str) -> None:
+    assert isinstance(read_requirements((end * LINES_LIMIT).encode()), Lock)
+    tracemalloc.start()
+    with pytest.raises(InvalidInput, match=f"requirements.txt has more than {LINES_LIMIT} lines"):
+        read_requirements(f"x{end}".encode() * 2_000_000)
+    assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    tracemalloc.stop()
+
+
+def test_files_together_have_no_more_lines_than_one() -> None:
+    part = b"x\n" * (LINES_LIMIT // 2)
+    with pytest.raises(InvalidInput, match=f"requirements.txt has more than {LINES_LIMIT} lines"):
+        lock("-r a.txt\n-r b.txt\nx\n", {"a.txt": part, "b.txt": part})
+
+
+def test_too_many_files_are_refused_where_the_first_of_these_is_named() -> None:
+    files = {f"r{at}.txt": b"" for at in range(FILES_LIMIT)}
+    most = "".join(f"-r r{at}.txt\n" for at in range(FILES_LIMIT - 1))
+    assert lock(f"{most}demo==1 {H}", files).packages
+    with pytest.raises(InvalidInput, match=f"requirements.txt:{FILES_LIMIT}: more than {FILES_LIMIT} files"):
+        lock(f"{most}-r r{FILES_LIMIT - 1}.txt\ndemo==1 {H}", files)
 
 
 def test_options_say_where_files_are() -> None:
@@ -171,7 +196,7 @@ def test_a_long_chain_of_includes_ends() -> None:
     def read(path: str) -> bytes:
         return f"-r a{path}\nx==1 {H}\n".encode()
 
-    with pytest.raises(InvalidInput, match="does not have"):
+    with pytest.raises(InvalidInput, match="more than 64 files"):
         read_requirements(b"-r x.txt\n", "requirements.txt", read)
 
 

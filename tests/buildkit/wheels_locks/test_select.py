@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from packaging.pylock import Pylock
 
 from buildkit.config.toml import Place, load
-from buildkit.errors import InvalidInput, NotFound
+from buildkit.errors import InvalidInput
 from buildkit.image.platform import Platform
-from buildkit.wheels.locks.model import Lock, LockedPackage, find_lock, reasons, why
+from buildkit.wheels.locks.model import Lock, LockedPackage, reasons, why
 from buildkit.wheels.locks.pylock import read_pylock
 from buildkit.wheels.locks.select import Wanted, select
 from tests.buildkit.wheels_locks.support import BASE, HASH, package, pylock
@@ -167,24 +167,3 @@ def test_a_lock_that_is_one_chain_is_explained_all_the_same() -> None:
     assert found["p2"] == "p0 → p1 → p2"
     assert found["p1999"].startswith("… → p")
     assert max(map(len, found.values())) < 400
-
-
-@pytest.mark.parametrize(
-    ("names", "named", "found"),
-    [
-        (["requirements.txt", "uv.lock", "pylock.toml"], "", "pylock.toml"),
-        (["requirements.txt", "uv.lock"], "", "uv.lock"),
-        (["requirements.txt", "src/uv.lock"], "", "requirements.txt"),
-        (["setup.py"], "", None),
-        (["uv.lock", "locks/pylock.gpu.toml"], "locks/pylock.gpu.toml", "locks/pylock.gpu.toml"),
-    ],
-)
-def test_locks_are_found_by_name(names: list[str], named: str, found: str | None) -> None:
-    assert find_lock(names, named) == found
-
-
-def test_a_named_lock_must_be_there_and_of_a_known_kind() -> None:
-    with pytest.raises(NotFound):
-        find_lock(["uv.lock"], "pylock.toml")
-    with pytest.raises(InvalidInput, match="no known lock"):
-        find_lock(["poetry.lock"], "poetry.lock")

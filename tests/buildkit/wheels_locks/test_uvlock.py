@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,39 @@ def test_the_commits_settings_for_uv_have_no_say(tmp_path: Path) -> None:
     settings = f'cache-dir = "{evil}"\nrequired-version = ">=99"\npython-downloads = "automatic"\n'
     assert read_uv_lock(UV_LOCK, PYPROJECT + MORE + settings.encode()) == read_uv_lock(UV_LOCK, PYPROJECT)
     assert not evil.exists()
+
+
+def test_a_workspace_in_the_folders_above_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder for temporary files is everybody's: who writes a workspace there would choose the packages."""
+    expected = read_uv_lock(UV_LOCK, PYPROJECT)
+    members = '["treeship-uv-*", "treeship-uv-*/*", "**"]'
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project]\nname = "outer"\nversion = "1"\n[tool.uv.workspace]\nmembers = {members}\n'
+    )
+    (tmp_path / "uv.lock").write_text(
+        'version = 1\nrevision = 3\nrequires-python = ">=3.9"\n[manifest]\nmembers = ["outer", "treeship"]\n'
+        '[[package]]\nname = "outer"\nversion = "1"\nsource = { virtual = "." }\n'
+        '[[package]]\nname = "treeship"\nversion = "1"\nsource = { virtual = "treeship-uv-x" }\n'
+    )
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it is asked for once
+    assert tempfile.gettempdir() == str(tmp_path)
+    assert read_uv_lock(UV_LOCK, PYPROJECT) == expected
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/usr/**", "../*", "a/../../x", ".*/*", ".?/.?/usr/**", ".[.]/x", "x/.*"]
+)
+@pytest.mark.parametrize("key", ["members", "exclude"])
+def test_a_workspace_that_leads_out_of_the_commit_is_refused_before_uv_looks(key: str, pattern: str) -> None:
+    workspace = f'\n[tool.uv.workspace]\n{key} = ["libs/*", "{pattern}"]\n'.encode()
+    with pytest.raises(InvalidInput, match=f"in the {key} of its workspace is outside"):
+        read_uv_lock(UV_LOCK, PYPROJECT + workspace)
+
+
+def test_a_workspace_within_the_commit_is_left_to_uv() -> None:
+    workspace = b'\n[tool.uv.workspace]\nmembers = ["libs/*", "./one", ".hidden"]\n'
+    assert read_uv_lock(UV_LOCK, PYPROJECT + workspace).packages
 
 
 def test_extras_and_groups_that_do_not_exist() -> None:
