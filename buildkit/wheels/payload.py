@@ -10,6 +10,9 @@ from typing import Any
 from buildkit.wheels.archive import BLOCK, DEFLATED, Archive, Member, corrupt, invalid
 from buildkit.wheels.record import Hash
 
+# Fed at a time: with more, the inflater copies what it has not taken yet for each block that it gives.
+_FED = 256 << 10
+
 _inflate: Any
 try:
     from isal import isal_zlib
@@ -36,6 +39,19 @@ class Reader:
         if self._inflater is None:
             yield self._checked(block)
             return
+        for start in range(0, len(block), _FED):
+            yield from self._content(block[start : start + _FED])
+
+    def finish(self) -> None:
+        """CorruptContent where size, CRC, hash, or the end of the stream are not what they were said to be."""
+        if self._size != self._member.size or (self._inflater is not None and not self._inflater.eof):
+            raise corrupt(self._wheel, "it is cut off, or shorter than it says", self._member.name)
+        if self._crc != self._member.crc:
+            raise corrupt(self._wheel, "its CRC is not that of its content", self._member.name)
+        if self._expected and self._hash and self._hash.digest() != self._expected.digest:
+            raise corrupt(self._wheel, "its hash is not the one in RECORD", self._member.name)
+
+    def _content(self, block: bytes) -> Iterator[bytes]:
         content = b""
         while (
             block or len(content) == BLOCK
@@ -46,15 +62,6 @@ class Reader:
                 raise corrupt(self._wheel, "its deflate stream ends early", self._member.name)
             if content:
                 yield self._checked(content)
-
-    def finish(self) -> None:
-        """CorruptContent where size, CRC, hash, or the end of the stream are not what they were said to be."""
-        if self._size != self._member.size or (self._inflater is not None and not self._inflater.eof):
-            raise corrupt(self._wheel, "it is cut off, or shorter than it says", self._member.name)
-        if self._crc != self._member.crc:
-            raise corrupt(self._wheel, "its CRC is not that of its content", self._member.name)
-        if self._expected and self._hash and self._hash.digest() != self._expected.digest:
-            raise corrupt(self._wheel, "its hash is not the one in RECORD", self._member.name)
 
     def _inflated(self, block: bytes) -> bytes:
         try:
