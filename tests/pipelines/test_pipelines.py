@@ -100,7 +100,8 @@ def test_the_commands_work(jobs: list[Job], tmp_path: Path) -> None:
             secret = {"TREESHIP_TO": f"docker://{registry.host}/treeship:main"} if job.secrets else {}
             for command in job.commands:
                 if words_of(command)[0] == TREESHIP:
-                    _run(command.replace(PUBLIC_BASE, "scratch"), clone, secret)
+                    # Public registries are not reached from tests, and scratch has no Python for wheels.
+                    _run(command.replace(PUBLIC_BASE, "scratch --no-dependencies"), clone, secret)
         pushed = registry.store.repository("treeship")
         commit = _git(clone, "rev-parse", "HEAD")
         assert set(pushed.tags) == {"main", commit}
