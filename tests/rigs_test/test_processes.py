@@ -67,14 +67,18 @@ def test_stopping_ends_children_in_other_sessions() -> None:
 
 def test_a_daemon_that_ends_early_shows_its_log() -> None:
     with Workspace() as workspace:
-        with Daemon(["sh", "-c", "echo no port; exit 7"], log=workspace.path / "log", token="t") as daemon:
+        with Daemon(
+            ["sh", "-c", "echo no port; exit 7"], log=workspace.path / "log", token=workspace.token
+        ) as daemon:
             with pytest.raises(RigError, match=r"code 7\nno port"):
                 daemon.wait_until(lambda: None)
 
 
 def test_a_daemon_that_is_never_ready_shows_its_log() -> None:
     with Workspace() as workspace:
-        with Daemon(["sh", "-c", "echo busy; sleep 60"], log=workspace.path / "log", token="t") as daemon:
+        with Daemon(
+            ["sh", "-c", "echo busy; sleep 60"], log=workspace.path / "log", token=workspace.token
+        ) as daemon:
             daemon.wait_until(lambda: daemon.output() or None)
             with pytest.raises(RigError, match=r"not ready after 0.1 s\nbusy"):
                 daemon.wait_until(lambda: None, timeout=0.1)
