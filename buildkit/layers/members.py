@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -16,7 +17,7 @@ MOST_COLLECTED = 16 << 20
 _INLINE = 128 << 10
 
 
-class Cutter:
+class Cutter(ABC):
     """Cuts a stream into members, at most `gzip.MEMBER` bytes each, and wherever `cut` says so."""
 
     def __init__(self) -> None:
@@ -39,9 +40,9 @@ class Cutter:
             self._member(b"".join(self._pending))
         self._pending, self._length = [], 0
 
+    @abstractmethod
     def _member(self, data: bytes) -> None:
         """Take what one member shall hold; members come in order."""
-        raise NotImplementedError
 
 
 class MemberWriter(Cutter):
