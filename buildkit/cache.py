@@ -73,15 +73,9 @@ class Cache:
     def sweep(self, now: float | None = None) -> None:
         """Once a day, remove what nobody has used for long. `now` in seconds since 1970."""
         now = time.time() if now is None else now
-        stamp = f"{self._root}/swept"
         try:
-            if now - os.stat(stamp).st_mtime < _DAY:
+            if not is_due(f"{self._root}/swept", now):
                 return
-        except OSError:
-            pass
-        try:
-            with open(stamp, "w"):
-                os.utime(stamp)
             for kind in os.listdir(self._root):
                 oldest = now - _UNUSED_DAYS.get(kind, _OTHERS_UNUSED_DAYS) * _DAY
                 for folder, _, files in os.walk(f"{self._root}/{kind}"):
@@ -113,6 +107,21 @@ class Cache:
             os.unlink(path)
         except OSError:
             pass
+
+
+def is_due(stamp: str, now: float) -> bool:
+    """Whether what is done once a day has not been done for a day; if so, the file `stamp` says that it is now.
+
+    `now` in seconds since 1970. Raises OSError where the file cannot be written.
+    """
+    try:
+        if now - os.stat(stamp).st_mtime < _DAY:
+            return False
+    except FileNotFoundError:
+        pass
+    with open(stamp, "w"):
+        os.utime(stamp, (now, now))
+    return True
 
 
 def _open_plain(path: str, flags: int) -> int:

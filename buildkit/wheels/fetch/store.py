@@ -14,7 +14,7 @@ import time
 from types import TracebackType
 
 from buildkit import files
-from buildkit.cache import Cache
+from buildkit.cache import Cache, is_due
 from buildkit.errors import CorruptContent, NotFound
 from buildkit.files import explained
 from buildkit.wheels.fetch.model import FetchedWheel, Place, Stamp, algorithms, sha256s, title
@@ -139,15 +139,9 @@ class WheelStore:
     def sweep(self, now: float | None = None) -> None:
         """Once a day, remove what nobody has used for 30 days. `now` in seconds since 1970."""
         now = time.time() if now is None else now
-        stamp = f"{self.directory}/swept"
         try:
-            if now - os.stat(stamp).st_mtime < _DAY:
+            if not is_due(f"{self.directory}/swept", now):
                 return
-        except OSError:
-            pass
-        try:
-            with open(stamp, "w"):
-                os.utime(stamp, (now, now))
             files.sweep(self._incoming)
             for name in os.listdir(self.directory):
                 if len(name) == 2:
